@@ -1,0 +1,1 @@
+"""Data: the records on topics, topic names and keys, OTLP to canonical spans. Imports nothing of ours."""

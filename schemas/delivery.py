@@ -1,0 +1,32 @@
+"""Deliveries: the ledger of alert change x destination x recipient."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.alert import AlertChange
+from schemas.record import Record
+
+DeliveryState = Literal["pending", "sent", "failed", "suppressed"]
+
+
+class Delivery(Record):
+    """Where one telling of one alert change stands."""
+
+    project: str
+    destination: str = Field(description="name of a Destination, or `email` for addresses written into the rule")
+    alert_id: str
+    change: int
+    recipient: str = ""
+    state: DeliveryState
+    rule: str = ""
+    group_key: str = "{}"
+    attempts: int = 0
+    reason: str = ""
+    due_at: int = Field(default=0, description="when a pending one is tried next, milliseconds")
+    planned_at: int = 0
+    changed_at: int = 0
+    reference: str = Field(
+        default="", description="what the destination calls the message, e.g. Slack's channel and ts"
+    )
+    alert: AlertChange | None = Field(default=None, description="what to tell; only while pending")

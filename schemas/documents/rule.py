@@ -1,0 +1,168 @@
+"""`kind: Rule`."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from schemas.documents.base import Base, Duration, Name, Strict
+from schemas.documents.destination import Email
+from schemas.documents.scorer import Filter
+from schemas.ids import hashed
+
+Op = Literal["<", "<=", "==", "!=", ">=", ">"]
+
+
+class ScorerIs(Strict):
+    """A scorer's outcome."""
+
+    scorer: Name
+    is_: Literal["fails", "succeeds", "errors"] = Field(alias="is")
+
+
+class ScorerValue(Strict):
+    """A scorer's value compared."""
+
+    scorer: Name
+    op: Op
+    value: float
+
+
+class MetricValue(Strict):
+    """A span's own number compared."""
+
+    metric: Literal["duration_ms", "cost_usd", "tokens", "error"]
+    op: Op
+    value: float
+
+
+class AttributeValue(Strict):
+    """A span's attribute compared: as numbers if `value` is one, else as text."""
+
+    attribute: str
+    op: Op
+    value: float | str | bool
+
+
+class TagIs(Strict):
+    """A tag that the subject carries."""
+
+    tag: str
+
+
+def _form(value: Any) -> str:
+    keys = set(value) if isinstance(value, dict) else {name.rstrip("_") for name in type(value).model_fields}
+    if "scorer" in keys:
+        return "scorer_is" if "is" in keys else "scorer_value"
+    return next((form for form in ("metric", "attribute", "tag") if form in keys), "scorer_is")
+
+
+Condition = Annotated[
+    Annotated[ScorerIs, Tag("scorer_is")]
+    | Annotated[ScorerValue, Tag("scorer_value")]
+    | Annotated[MetricValue, Tag("metric")]
+    | Annotated[AttributeValue, Tag("attribute")]
+    | Annotated[TagIs, Tag("tag")],
+    Discriminator(_form),
+]
+
+
+class When(Strict):
+    """All of, or any of, some conditions. Several conditions under `all` wait for a later version."""
+
+    all: tuple[Condition, ...] = ()
+    any: tuple[Condition, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if bool(self.all) == bool(self.any):
+            raise ValueError("`when` takes either `all` or `any`, with at least one condition")
+        if len(self.all) > 1:
+            raise ValueError("`all` of several conditions is not supported yet; use one condition, or `any`")
+        return self
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions in document order."""
+        return self.all or self.any
+
+
+class Notify(Strict):
+    """Tell a destination."""
+
+    notify: Name
+
+
+class SendEmail(Strict):
+    """Mail addresses written into the rule."""
+
+    email: tuple[Email, ...] = Field(min_length=1)
+
+
+class AddToDataset(Strict):
+    """Keep the subjects of the firing."""
+
+    dataset: Name
+
+
+def _action(value: Any) -> str:
+    keys = set(value) if isinstance(value, dict) else set(type(value).model_fields)
+    return next((name for name in ("notify", "email", "dataset") if name in keys), "notify")
+
+
+Action = Annotated[
+    Annotated[Notify, Tag("notify")] | Annotated[SendEmail, Tag("email")] | Annotated[AddToDataset, Tag("dataset")],
+    Discriminator(_action),
+]
+
+GROUPS = ("agent", "customer", "session")
+
+
+class RuleSpec(Strict):
+    """When to fire, for whom, how often, and whom to tell."""
+
+    enabled: bool = True
+    when: When
+    filter: Filter = Filter()
+    group_by: tuple[str, ...] = Field(default=(), max_length=3)
+    per: Literal["subject", "trace"] = "subject"
+    times: int = Field(default=1, ge=1, le=500)
+    within: Duration = 300_000
+    cooldown: Duration = 1_800_000
+    severity: Literal["info", "warning", "critical"] = "warning"
+    actions: tuple[Action, ...] = ()
+    resolve_after: Duration | None = None
+
+    @field_validator("group_by")
+    @classmethod
+    def _known_groups(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in GROUPS and not name.startswith("attribute:"):
+                raise ValueError(f"cannot group by {name!r}; use {', '.join(GROUPS)} or attribute:KEY")
+        if len(set(names)) < len(names):
+            raise ValueError("group_by names something twice")
+        return names
+
+    @field_validator("within")
+    @classmethod
+    def _some_time(cls, ms: int) -> int:
+        if ms <= 0:
+            raise ValueError("`within` must be longer than 0")
+        return ms
+
+    @property
+    def resolve_after_ms(self) -> int:
+        """Silence after which an alert resolves by itself: by default the longer of within and cooldown."""
+        return max(self.within, self.cooldown) if self.resolve_after is None else self.resolve_after
+
+    @property
+    def window_version(self) -> str:
+        """Changes exactly when a rule edit has to clear the windows: when, filter, group_by or per changed."""
+        parts = self.model_dump_json(by_alias=True, include={"when", "filter", "group_by", "per"})
+        return hashed(parts)[:16]
+
+
+class Rule(Base):
+    """A rule."""
+
+    kind: Literal["Rule"]
+    spec: RuleSpec

@@ -1,0 +1,46 @@
+"""`kind: Scorer`."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from schemas.documents.base import Base, Name, Rate, Strict
+
+
+class Filter(Strict):
+    """Which subjects: every field that is given must be equal."""
+
+    agent: str | None = None
+    environment: str | None = None
+    customer: str | None = None
+    session: str | None = None
+    span: str | None = Field(default=None, description="name of the span")
+    kind: Literal["llm", "tool", "agent", "retriever", "chain", "other"] | None = None
+    agent_version: str | None = None
+
+
+class Online(Strict):
+    """Where a scorer runs by itself."""
+
+    target: Literal["span", "example"] = "span"
+    filter: Filter = Filter()
+    sampling_rate: Rate = 1.0
+
+
+class ScorerSpec(Strict):
+    """What judges, and where it runs by itself; examples name their scorers."""
+
+    type: Name = Field(description="contains, regex, latency, ...")
+    with_: dict[str, Any] = Field(default={}, alias="with", description="the settings of the type")
+    threshold: float | None = Field(default=None, description="a value below it fails; none: outcome `scored`")
+    enabled: bool = True
+    timeout: float = Field(default=5.0, gt=0, le=600, description="seconds for one subject")
+    concurrency: int = Field(default=16, ge=1, le=1000)
+    online: tuple[Online, ...] = ()
+
+
+class Scorer(Base):
+    """A scorer."""
+
+    kind: Literal["Scorer"]
+    spec: ScorerSpec

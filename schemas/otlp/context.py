@@ -1,0 +1,51 @@
+"""What a span inherits: instrumentations name the agent, the session and the customer on the parent only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from schemas.span import Span
+
+INHERITED = ("session_id", "customer_id", "environment")
+"""fields that the nearest ancestor supplies, each by itself"""
+
+AGENT = ("agent", "agent_instance", "agent_id", "agent_version")
+"""fields that belong together: they are inherited only inside the same activation of an agent"""
+
+ALL = INHERITED + AGENT
+
+
+def inherit(spans: Sequence[Span]) -> list[Span]:
+    """Returns the spans of one trace with what they lack taken from their nearest ancestor that has it.
+
+    A span that names another agent than its parent's, or another activation, takes none of the agent's fields. Missing
+    parents and cycles end the search. The order stays; the time is linear in the number of spans.
+    """
+    by_id = {span.span_id: span for span in spans}
+    settled: dict[str, Span] = {}
+    for span in spans:
+        path, seen = [span], {span.span_id}
+        while (up := by_id.get(path[-1].parent_span_id)) is not None and up.span_id not in settled:
+            if up.span_id in seen:
+                break
+            path.append(up)
+            seen.add(up.span_id)
+        for one in reversed(path):
+            if one.span_id not in settled:
+                settled[one.span_id] = _from_parent(one, settled.get(one.parent_span_id))
+    return [settled[span.span_id] for span in spans]
+
+
+def _from_parent(span: Span, parent: Span | None) -> Span:
+    if parent is None:
+        return span
+    own, theirs = span.__dict__, parent.__dict__
+    fields = ALL if same_activation(span, parent) else INHERITED
+    missing: dict[str, Any] = {field: theirs[field] for field in fields if not own[field] and theirs[field]}
+    return Span.trusted({**own, **missing}) if missing else span
+
+
+def same_activation(span: Span, parent: Span) -> bool:
+    """Returns whether a span belongs to the activation of an agent that its parent belongs to, as far as both say."""
+    if span.agent and span.agent != parent.agent:
+        return False
+    return not span.agent_id or not parent.agent_id or span.agent_id == parent.agent_id

@@ -1,0 +1,170 @@
+"""The dialects' tables compiled into one: what each attribute tells about a span."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from schemas.otlp.dialects import DIALECTS, OPERATION_NAMES, PROVIDERS, STANDARD_FIRST
+from schemas.otlp.dialects.gen_ai import GEN_AI, GEN_AI_1_36
+from schemas.otlp.dialects.otel import OTEL
+from schemas.otlp.dialects.table import Dialect
+from schemas.otlp.dialects.vedette import VEDETTE
+from schemas.otlp.raw import Value
+
+Converter = Callable[[Value], Any]
+"""Returns what a field takes from an attribute's value; None when the value says nothing."""
+
+
+class Target(NamedTuple):
+    """A field that an attribute fills."""
+
+    field: str
+    rank: int
+    """among the field's sources; the lowest that says something wins"""
+    convert: Converter | None
+    """None: the value as text"""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything the dialects say, by attribute."""
+
+    targets: Mapping[str, tuple[Target, ...]]
+    scopes: Mapping[str, tuple[int, str]]
+    """instrumentation scope -> the dialect's place and name"""
+    markers: Sequence[tuple[str, int, str]]
+    """(attribute, the dialect's place, its name), in order of precedence"""
+    message_events: Mapping[str, tuple[str, str]]
+    content_events: frozenset[str]
+    named_by_span: frozenset[str]
+    exception_is_error: frozenset[str]
+
+
+def compiled(dialects: Sequence[Dialect] = DIALECTS) -> Tables:
+    """Returns one table for dialects in order of precedence."""
+    targets: dict[str, list[Target]] = {}
+    for rank, (field, attribute, convert) in enumerate([*_sources(dialects), *_kinds(dialects)]):
+        targets.setdefault(attribute, []).append(Target(field, rank, convert))
+    return Tables(
+        targets={attribute: tuple(held) for attribute, held in targets.items()},
+        scopes={scope: (place, d.name) for place, d in enumerate(dialects) for scope in d.scopes},
+        markers=tuple((marker, place, d.name) for place, d in enumerate(dialects) for marker in d.markers),
+        message_events={name: tuple(to) for d in reversed(dialects) for name, to in d.message_events.items()},
+        content_events=frozenset(name for d in dialects for name in d.content_events),
+        named_by_span=frozenset(d.name for d in dialects if d.named_by_span),
+        exception_is_error=frozenset(d.name for d in dialects if d.exception_is_error),
+    )
+
+
+def _sources(dialects: Sequence[Dialect]) -> Iterable[tuple[str, str, Converter | None]]:
+    standard_first = sorted(dialects, key=_standard_first)
+    for field in dict.fromkeys(field for d in dialects for field in d.fields):
+        for dialect in standard_first if field in STANDARD_FIRST else dialects:
+            for attribute in dialect.fields.get(field, ()):
+                yield field, attribute, _converter(field, attribute, dialects)
+
+
+def _standard_first(dialect: Dialect) -> int:
+    return 0 if dialect is VEDETTE else 1 if dialect in (GEN_AI, GEN_AI_1_36, OTEL) else 2
+
+
+def _kinds(dialects: Sequence[Dialect]) -> Iterable[tuple[str, str, Converter]]:
+    for dialect in dialects:
+        for attribute, by_value in dialect.kinds.items():
+            yield "kind", attribute, _lookup(by_value)
+    for dialect in dialects:
+        for attribute, kind in dialect.implied_kinds.items():
+            yield "kind", attribute, _always(kind)
+
+
+def _converter(field: str, attribute: str, dialects: Sequence[Dialect]) -> Converter | None:
+    unknown: frozenset[str] = frozenset().union(*(d.placeholders.get(attribute, ()) for d in dialects))
+    convert = _BY_FIELD.get(field)
+    if not unknown:
+        return convert
+    return lambda value: None if value in unknown else convert(value) if convert else value
+
+
+def count(value: Value) -> int | None:
+    """Returns a number of tokens or an ordinal, from a number or its digits."""
+    if isinstance(value, str):
+        return int(value) if len(value) < 19 and value.isascii() and value.isdigit() else None
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else -1
+    return value if type(value) is int and 0 <= value < 2**63 else None
+
+
+def amount(value: Value) -> float | None:
+    """Returns a sum of money, from a number or its digits."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def flag(value: Value) -> bool | None:
+    """Returns a truth value, also from the words true and false."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+
+
+def labels(value: Value) -> tuple[str, ...] | None:
+    """Returns tags from an array, the JSON text of one, or a list with commas."""
+    if isinstance(value, str):
+        value = _json_array(value) or [part.strip() for part in value.split(",")]
+    if not isinstance(value, list):
+        return None
+    return tuple(dict.fromkeys(tag for tag in value if isinstance(tag, str) and tag)) or None
+
+
+def _json_array(text: str) -> list[Value] | None:
+    if not text.startswith("["):
+        return None
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, list) else None
+
+
+def _provider(value: Value) -> str | None:
+    name = value.lower() if isinstance(value, str) else ""
+    return PROVIDERS.get(name, name) or None
+
+
+def _operation(value: Value) -> str | None:
+    return OPERATION_NAMES.get(value, value) or None if isinstance(value, str) else None
+
+
+def _lookup(by_value: Mapping[str, str]) -> Converter:
+    return lambda value: by_value.get(value.lower()) if isinstance(value, str) else None
+
+
+def _always(kind: str) -> Converter:
+    return lambda value: kind if value else None
+
+
+_BY_FIELD: dict[str, Converter] = {
+    "agent_entry": flag,
+    "cached_input_tokens": count,
+    "cache_write_input_tokens": count,
+    "cost_usd": amount,
+    "input_tokens": count,
+    "operation": _operation,
+    "output_tokens": count,
+    "provider": _provider,
+    "reasoning_output_tokens": count,
+    "revision": count,
+    "tags": labels,
+    "uncached_input_tokens": count,
+}
+
+TABLES = compiled()
+"""All dialects that we know."""

@@ -1,0 +1,1 @@
+"""Judging: built-in scorers, one a file, each a frozen dataclass whose fields are its configuration."""

@@ -1,0 +1,48 @@
+"""`type: regex`"""
+
+from functools import cached_property
+from typing import Self
+
+import regex
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from schemas.subject import Subject
+from scorers.scorer import SETTINGS, Verdict, lacks
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class Regex:
+    """Reads one field; 1 when the pattern is found (with `forbidden`: when it is not), `measured` is how often."""
+
+    pattern: str = Field(min_length=1, max_length=10_000)
+    field: str = "output"
+    forbidden: bool = False
+    ignore_case: bool = False
+    seconds: float = Field(default=1.0, gt=0, le=60)
+    """A pattern that needs longer on a text is an `error`: it backtracks catastrophically."""
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Self:
+        try:
+            _ = self._compiled
+        except regex.error as error:
+            raise ValueError(f"{self.pattern!r} is no regular expression: {error}") from None
+        return self
+
+    @cached_property
+    def _compiled(self) -> "regex.Pattern[str]":
+        return regex.compile(self.pattern, regex.IGNORECASE if self.ignore_case else 0)
+
+    async def judge(self, subject: Subject) -> Verdict:
+        """Counts the pattern in the field, at most 1,000 times."""
+        text = subject.text(self.field)
+        if text is None:
+            return lacks(subject, self.field)
+        count, first = 0, ""
+        for found in self._compiled.finditer(text, timeout=self.seconds, concurrent=True):
+            count, first = count + 1, first or found.group()
+            if count == 1000:
+                break
+        reason = f"{self.field} matches {first[:100]!r}" if count else f"{self.field} does not match {self.pattern!r}"
+        return Verdict(value=float((count > 0) != self.forbidden), measured=count, reason=reason)

@@ -1,0 +1,3 @@
+"""Vedette for the author of an agent."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Talking to the outside about a record: ClickHouse, Slack, mail."""

@@ -1,0 +1,184 @@
+"""Tells people about alerts: plans every change into the ledger `vedette.deliveries`, and sends what is pending there.
+
+Planning is a plain batch loop over `vedette.alerts`; its offsets are committed when the ledger has acknowledged the plans. Sending
+(`streams/sending.py`) knows only the ledger. A crash between the two repeats a telling or a plan, and never loses one.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from prometheus_client import Counter
+
+from schemas.alert import AlertChange
+from schemas.delivery import Delivery
+from schemas.documents.rule import RuleSpec
+from schemas.topics import Topic
+from sinks.message import compose
+from sinks.sink import Permanent, Transient
+from streams import destinations, kafka, loop, observe, topics
+from streams.config_feed import ConfigFeed
+from streams.logic import delivery as deliveries
+from streams.logic.configuration import Configuration
+from streams.logic.delivery import DestinationSpec
+from streams.loop import Loop, Out, Received
+from streams.sending import Sender
+from streams.settings import Settings, load
+
+log = structlog.get_logger()
+
+JOB = "deliver"
+ATTEMPT_S = 15.0
+OUTCOMES = Counter("vedette_deliveries_total", "Ends of attempts to tell an alert change", ["state"])
+
+
+def now_ms() -> int:
+    """Returns the wall clock: retries have no other."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Stage 1: alert changes to ledger entries."""
+
+    confirmed: Callable[[], Configuration]
+    """Returns the configuration once it is known to be complete; may wait."""
+    partitions: int
+    """Of `vedette.deliveries`."""
+
+    def deliveries(self, batch: Sequence[Received]) -> Iterator[Out]:
+        """Yields one ledger record per alert change, destination and recipient.
+
+        Raises:
+            Permanent: the rule's version is unknown.
+
+        """
+        configuration = self.confirmed()
+        for received in batch:
+            change = received.of(AlertChange)
+            if deliveries.forgotten(received.timestamp_ms, now_ms()):
+                log.warning("too old to be told", alert=change.alert_id, change=change.change, project=change.project)
+                continue
+            find = partial(_find, configuration, change.project)
+            for entry in deliveries.plan(change, rule(configuration, change), find, now_ms()):
+                yield Out(
+                    Topic.DELIVERIES,
+                    deliveries.key(entry),
+                    entry,
+                    headers=(("vedette-project", entry.project.encode()),),
+                    partition=deliveries.partition(entry, self.partitions),
+                )
+
+
+def rule(configuration: Configuration, change: AlertChange) -> RuleSpec:
+    """Returns the rule at the version that an alert change names, else as it was when the alert fired (it may be deleted since).
+
+    Raises:
+        Permanent: there is no such version.
+
+    """
+    version = configuration.version("Rule", change.project, change.rule, change.rule_version)
+    version = version or configuration.in_effect("Rule", change.project, change.fired_at).get(change.rule)
+    if version is None:
+        raise Permanent(f"rule {change.rule!r} of project {change.project!r} has no version {change.rule_version}")
+    return RuleSpec.model_validate_json(version.spec)
+
+
+def _find(configuration: Configuration, project: str, name: str) -> DestinationSpec | None:
+    try:
+        return destinations.find(configuration, project, name)
+    except Permanent:  # planned without a recipient; sending tells what is wrong
+        return None
+
+
+@dataclass(frozen=True)
+class Teller:
+    """One attempt to tell one ledger entry, with whatever can go wrong turned into the entry's next state."""
+
+    settings: Settings
+    confirmed: Callable[[], Configuration]
+    """As the planner's."""
+    attempt_s: float = ATTEMPT_S
+
+    async def __call__(self, entry: Delivery, reference: str) -> tuple[Delivery, float]:
+        """Returns the entry after the attempt, and for how many seconds the destination asked to be left alone.
+
+        `reference` is what the destination called the alert's earlier message.
+        """
+        told, pause_s = await self._told(entry, reference)
+        OUTCOMES.labels(told.state).inc()
+        log.info(
+            "told",
+            state=told.state,
+            destination=told.destination,
+            alert=told.alert_id,
+            change=told.change,
+            reason=told.reason,
+        )
+        return told, pause_s
+
+    async def _told(self, entry: Delivery, reference: str) -> tuple[Delivery, float]:
+        try:
+            return await self._send(entry, reference), 0.0
+        except TimeoutError:
+            return deliveries.retry(entry, f"no answer within {self.attempt_s:g} s", None, now_ms()), 0.0
+        except Transient as failure:
+            return deliveries.retry(
+                entry, failure.reason, failure.retry_after_s, now_ms()
+            ), failure.retry_after_s or 0.0
+        except Permanent as failure:
+            return deliveries.failed(entry, failure.reason, now_ms()), 0.0
+        except Exception as error:  # a mistake of ours must not stop the other destinations
+            log.exception("unexpected failure of a sink", destination=entry.destination, alert=entry.alert_id)
+            return deliveries.retry(
+                entry, f"unexpected {type(error).__name__}; the job's log has the details", None, now_ms()
+            ), 0.0
+
+    async def _send(self, entry: Delivery, reference: str) -> Delivery:
+        configuration = await asyncio.to_thread(self.confirmed)
+        spec = destinations.of_entry(configuration, entry.project, entry.destination, entry.recipient)
+        reason = deliveries.not_told(entry, spec, reference)
+        if reason is not None or entry.alert is None:
+            return deliveries.suppressed(entry, reason or "", now_ms())
+        quiet = deliveries.telling(entry.alert) == "edit"
+        terms = rule(configuration, entry.alert)
+        message = compose(entry.alert, terms, self.settings.public_url, entry.recipient, reference, quiet=quiet)
+        sink = destinations.sink(spec, entry.project, self.settings)
+        async with asyncio.timeout(self.attempt_s):
+            told = await sink.send(message)
+        observe.E2E_SECONDS.labels(JOB).observe(max(now_ms() - entry.alert.changed_at, 0) / 1000)
+        return deliveries.sent(entry, told, now_ms())
+
+
+def main(settings: Settings) -> None:
+    """Runs the job until SIGTERM or SIGINT; leaves with 1 when either stage cannot go on."""
+    observe.configure_logs(settings, JOB)
+    topics.wait_until_ready(settings, [kafka.topic_name(settings, Topic.DELIVERIES)])
+    feed = ConfigFeed(settings)
+    feed.start()
+    planner = Planner(feed.confirmed, partitions(settings))
+    planning = Loop(JOB, settings, {Topic.ALERTS: AlertChange}, planner.deliveries, writes=(Delivery,))
+    sender = Sender(settings, Teller(settings, feed.confirmed), on_end=planning.stopping.set)
+    sender.start()
+    try:
+        loop.run(planning)
+    finally:
+        sender.stop()
+        feed.stop()
+    if sender.error is not None:
+        log.error("the job ends", error=str(sender.error))
+        sys.exit(1)
+
+
+def partitions(settings: Settings) -> int:
+    """Returns the number of partitions of the ledger."""
+    name = kafka.topic_name(settings, Topic.DELIVERIES)
+    return len(kafka.admin(settings).list_topics(name, timeout=30).topics[name].partitions)
+
+
+if __name__ == "__main__":
+    main(load())

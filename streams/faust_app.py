@@ -1,0 +1,280 @@
+"""The one Faust set-up: settings that do not lose records, acks in offset order, an end with noise when a send fails.
+
+Faust commits past in-flight offsets, acks events whose agent raised, and forgets the futures of its changelog. So every event is
+taken with `noack()`, its body never raises, and it is acked by us: in offset order per partition, from callbacks, once everything
+that it caused is acknowledged by the broker, changelog included.
+"""
+
+import asyncio
+import os
+import ssl
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import faust
+import structlog
+from faust.types import TP, AppT, EventT
+
+from schemas.codec import Schemas, UnknownSchema
+from schemas.record import MAX_RECORD_BYTES, Record
+from schemas.topics import Topic
+from sinks.sink import Transient
+from streams import kafka, observe, schema_topic, topics
+from streams.async_producer import AsyncProducer
+from streams.config_feed import ConfigFeed
+from streams.logic.configuration import Configuration
+from streams.logic.offsets import InFlight, OffsetTracker
+from streams.loop import Out, Reads, Received, dead_letter
+from streams.settings import Settings
+
+log = structlog.get_logger()
+
+Handler = Callable[[Received], Awaitable[list[Out]]]
+
+RESTART = 70
+"""Exit code of a job that must start again from its last commit."""
+
+
+class EndOnFailedSend(faust.Sensor):
+    """Faust only warns of a failed changelog write and commits over it."""
+
+    def on_send_error(self, producer: Any, exc: BaseException, state: Any) -> None:  # noqa: ARG002
+        log.critical("Kafka refused a record of Faust", error=str(exc))
+        os._exit(RESTART)
+
+
+def faust_app(job: str, settings: Settings, **further: Any) -> AppT:
+    """Returns a Faust app with our settings; its id is the consumer group."""
+    app = faust.App(
+        kafka.group_name(settings, job),
+        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
+        store="memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        datadir=tempfile.mkdtemp(prefix="vedette-faust-"),
+        origin=None,
+        processing_guarantee="at_least_once",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=MAX_RECORD_BYTES,
+        producer_acks=-1,
+        producer_linger=0.005,
+        producer_max_request_size=MAX_RECORD_BYTES,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        broker_commit_interval=1.0,
+        broker_max_poll_interval=300.0,
+        stream_wait_empty=True,
+        stream_buffer_maxsize=512,
+        table_standby_replicas=0,
+        **further,
+    )
+    app.sensors.add(EndOnFailedSend())
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    """Returns the same SASL and TLS settings as librdkafka's, in Faust's form."""
+    given = {name.lower().replace("_", "."): value for name, value in settings.kafka.items()}
+    protocol = given.get("security.protocol", "PLAINTEXT").upper()
+    context = ssl.create_default_context(cafile=given.get("ssl.ca.location")) if protocol.endswith("SSL") else None
+    if context and "ssl.certificate.location" in given:
+        context.load_cert_chain(
+            given["ssl.certificate.location"], given.get("ssl.key.location"), given.get("ssl.key.password")
+        )
+    if protocol.startswith("SASL"):
+        mechanism = given.get("sasl.mechanism", given.get("sasl.mechanisms", "PLAIN"))
+        return faust.SASLCredentials(
+            username=given.get("sasl.username"),
+            password=given.get("sasl.password"),
+            ssl_context=context,
+            mechanism=mechanism,
+        )
+    return faust.SSLCredentials(context=context) if context else None
+
+
+class Acks:
+    """Acks events in offset order per partition, each when everything it caused is acknowledged."""
+
+    def __init__(self, most: int = 2000) -> None:
+        self._trackers: dict[TP, OffsetTracker[EventT]] = defaultdict(OffsetTracker)
+        self._room = asyncio.Semaphore(most)
+        self.finished = 0
+
+    async def start(self, event: EventT) -> InFlight[EventT]:
+        """Notes an event; waits while too many are in flight."""
+        await self._room.acquire()
+        return self._trackers[event.message.tp].start(event)
+
+    def when(self, entry: InFlight[EventT], futures: Iterable["asyncio.Future[Any]"]) -> None:
+        """Acks the event once these futures are done; returns at once."""
+        tracker, waiting = self._trackers[entry.event.message.tp], list(futures)
+        tracker.more(entry, len(waiting))
+        for future in waiting:
+            future.add_done_callback(lambda done: self._done(tracker, entry, done))
+        self._done(tracker, entry, None)
+
+    def _done(
+        self, tracker: OffsetTracker[EventT], entry: InFlight[EventT], future: "asyncio.Future[Any] | None"
+    ) -> None:
+        if future is not None and (future.cancelled() or future.exception()):
+            log.critical("a record was not acknowledged", topic=entry.event.message.topic)
+            os._exit(RESTART)
+        if entry.pending == 1:
+            self._room.release()
+        for event in tracker.done(entry):
+            event.ack()
+            self.finished += 1
+
+    def forget(self, revoked: Iterable[TP]) -> None:
+        """Drops the order of partitions that are not ours any more; their new owner repeats what was not committed."""
+        for tp in revoked:
+            self._trackers.pop(tp, None)
+
+
+class FaustJob:
+    """A job whose agents are Faust's: `each` names what happens with every record of a topic, `run` is the process."""
+
+    def __init__(
+        self, job: str, settings: Settings, reads: Reads, writes: tuple[type[Record], ...], **further: Any
+    ) -> None:
+        self.job, self.settings, self.reads, self.writes = job, settings, reads, writes
+        self.app = faust_app(job, settings, **further)
+        self.health = observe.Health(wedged_after_s=120)
+        self.acks = Acks()
+        self._feed = ConfigFeed(settings)
+        self._schemas = Schemas()
+        self._schema_topic = schema_topic.SchemaTopic(settings, self._schemas)
+        self._reading = threading.Lock()
+        self._producer: AsyncProducer | None = None
+        self.app.on_partitions_revoked.connect(self._revoked)  # type: ignore[arg-type]
+        self.app.timer(1.0)(self._beat)
+
+    def each(self, topic: Topic, handle: Handler, in_flight: int = 0) -> None:
+        """Lets `handle` make the records to write of every record of a topic; `in_flight` of them at once if it waits."""
+        source = self.app.topic(kafka.topic_name(self.settings, topic), key_type=bytes, value_type=bytes)
+        room = asyncio.Semaphore(in_flight) if in_flight else None
+        tasks: set[asyncio.Task[None]] = set()
+
+        def finished(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            room.release() if room else None
+
+        async def agent(stream: Any) -> None:
+            async for event in stream.noack().events():
+                entry = await self.acks.start(event)
+                if room is None:
+                    await self._handle(topic, entry, handle)
+                    continue
+                await room.acquire()
+                task = asyncio.create_task(self._handle(topic, entry, handle))
+                tasks.add(task)
+                task.add_done_callback(finished)
+
+        agent.__name__ = f"{self.job}-{topic.value}"
+        self.app.agent(source, name=agent.__name__)(agent)
+
+    async def _handle(self, topic: Topic, entry: InFlight[EventT], handle: Handler) -> None:
+        received = raw(topic, entry.event)
+        outs = await self.outcome(received, handle)
+        observe.RECORDS.labels(self.job, topic).inc()
+        self.acks.when(entry, [await self.producer.send(out) for out in outs])
+
+    async def outcome(self, received: Received, handle: Handler) -> list[Out]:
+        """Returns what a record causes; what cannot be handled causes a dead letter. Never raises."""
+        pause_s = 0.5
+        while True:
+            try:
+                return await handle(await self.decoded(received))
+            except (Transient, UnknownSchema) as failure:
+                observe.RETRIES.labels(self.job).inc()
+                pause_s = min(pause_s * 2, 30)
+                log.warning("will try again", reason=str(failure), seconds=pause_s)
+                await asyncio.sleep(pause_s)
+            except Exception as error:  # a body that raises would be acked by Faust
+                return [dead_letter(self.job, received, error)]
+
+    async def decoded(self, received: Received) -> Received:
+        """Returns the record read by its writer's schema."""
+        cls = self.reads[received.topic]
+        if cls is None or received.is_tick:
+            return received
+        try:
+            record = self._schemas.decode(cls, received.value)
+        except UnknownSchema as unknown:
+            await asyncio.to_thread(self.learn, unknown)
+            record = self._schemas.decode(cls, received.value)
+        return received.with_record(record)
+
+    def learn(self, unknown: UnknownSchema) -> None:
+        """Reads `vedette.schemas` on until the schema is known. Blocks."""
+        with self._reading:
+            self._schema_topic.wait_for(unknown)
+
+    @property
+    def schemas(self) -> Schemas:
+        """The writer schemas known so far."""
+        return self._schemas
+
+    async def configuration(self) -> Configuration:
+        """Returns the configuration once it is certain that nothing in effect is missing from it."""
+        if self._feed.is_fresh():
+            return self._feed.configuration
+        return await asyncio.to_thread(self._feed.confirmed)
+
+    @property
+    def producer(self) -> AsyncProducer:
+        """The producer of this job, made on first use because it belongs to the running loop."""
+        if self._producer is None:
+            self._producer = AsyncProducer(self.settings, self.job)
+        return self._producer
+
+    def run(self) -> None:
+        """Runs the job as a process until SIGTERM."""
+        observe.configure_logs(self.settings, self.job)
+        observe.serve(self.settings, self.health)
+        names = [kafka.topic_name(self.settings, topic) for topic in (*self.reads, Topic.DLQ)]
+        try:
+            topics.wait_until_ready(self.settings, names)
+            self._feed.start()
+            schema_topic.publish(self.settings, kafka.producer(self.settings), *self.writes)
+        except RuntimeError as error:
+            log.error("the job ends", error=str(error))
+            raise SystemExit(1) from None
+        worker = faust.Worker(
+            self.app, loglevel=self.settings.log_level, redirect_stdouts=False, override_logging=False
+        )
+        worker.execute_from_commandline()
+
+    async def _beat(self) -> None:
+        if self.app.consumer.assignment() and self.app.flow_control.is_active():
+            self.health.turn()
+            self.health.ready()
+
+    async def _revoked(self, app: AppT, revoked: Iterable[TP], **_: Any) -> None:  # noqa: ARG002
+        self.acks.forget(revoked)
+
+
+def raw(topic: Topic, event: EventT) -> Received:
+    """Returns a Faust event as a record that was read and not yet decoded."""
+    message = event.message
+    return Received(
+        topic=topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=round(message.timestamp * 1000),
+        key=message.key,
+        value=message.value or b"",
+        headers=_headers(message.headers),
+        record=None,
+    )
+
+
+def _headers(headers: Any) -> Mapping[str, bytes]:
+    return dict(headers) if headers else {}

@@ -1,0 +1,350 @@
+"""The one batch loop of the plain jobs: poll, decode, handle, produce, wait for the acks, commit.
+
+A record's offset is committed only after everything that its batch caused has been acknowledged, so a crash repeats work and never
+loses any. What cannot be handled goes to `vedette.dlq` with its reason, and the loop goes on.
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from schemas.codec import Schemas, Undecodable, UnknownSchema, encode
+from schemas.record import Record
+from schemas.topics import Topic
+from sinks.sink import Permanent, Transient
+from streams import kafka, observe, schema_topic, topics
+from streams.settings import Settings
+
+log = structlog.get_logger()
+
+R = TypeVar("R", bound=Record)
+
+PARTITION_UA = -1
+"""librdkafka's word for: let the partitioner choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A record as it was read."""
+
+    topic: Topic
+    partition: int
+    offset: int
+    timestamp_ms: int
+    """When Kafka appended it, on topics with append time."""
+    key: bytes | None
+    value: bytes
+    headers: Mapping[str, bytes]
+    record: Record | None
+    """None on raw topics and for ticks (no key)."""
+
+    @property
+    def ingested_at(self) -> int:
+        """The ingest time that this record gives its subjects: a replayed dead letter carries its old one."""
+        replayed = self.headers.get("vedette-ingested-at")
+        return int(replayed) if replayed else self.timestamp_ms
+
+    @property
+    def is_tick(self) -> bool:
+        """Tells whether this is a tick: it has no key and is expanded to the due keys of its partition."""
+        return self.topic is Topic.RULE_EVENTS and self.key is None
+
+    def with_record(self, record: Record) -> "Received":
+        """Returns the same with its value decoded."""
+        return replace(self, record=record)
+
+    def of(self, cls: type[R]) -> R:
+        """Returns the record, which must be of this class.
+
+        Raises:
+            Undecodable: it is of another.
+
+        """
+        if not isinstance(self.record, cls):
+            raise Undecodable(f"expected a {cls.__name__}, found {type(self.record).__name__}")
+        return self.record
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """A record to write."""
+
+    topic: Topic
+    key: bytes | None
+    value: Record | bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    """None: by murmur2 of the key."""
+
+
+Handle = Callable[[Sequence[Received]], Iterable[Out]]
+Reads = Mapping[Topic, type[Record] | None]
+"""Which topics a job reads, and as what; None: raw bytes."""
+
+
+@dataclass
+class Loop:
+    """One plain job. `handle` is called with batches of at most `batch` records that came within `wait_s`.
+
+    It may raise `Transient`: the batch is tried again with growing pauses while the job keeps its partitions. Whatever else it raises is
+    pinned to one record by halving the batch; that record goes to `vedette.dlq`.
+    """
+
+    job: str
+    settings: Settings
+    reads: Reads
+    handle: Handle
+    writes: tuple[type[Record], ...] = ()
+    batch: int = 500
+    wait_s: float = 0.005
+    health: observe.Health = field(default_factory=observe.Health)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._topics = {kafka.topic_name(self.settings, topic): topic for topic in self.reads}
+        self._topics |= dict.fromkeys(
+            self.settings.otlp_topics if Topic.OTLP_SPANS in self.reads else (), Topic.OTLP_SPANS
+        )
+        self._schemas = Schemas()
+        self._schema_topic = schema_topic.SchemaTopic(self.settings, self._schemas)
+        self._unreadable_in_a_row = 0
+
+    def run(self) -> None:
+        """Works until `stopping` is set; what is in flight then is finished and committed.
+
+        Raises:
+            RuntimeError: the topics are not as they must be, or our own topics hold too much that cannot be read.
+
+        """
+        topics.wait_until_ready(self.settings, self._topics)
+        self._producer: Producer = kafka.producer(self.settings)
+        schema_topic.publish(self.settings, self._producer, *self.writes)
+        self._consumer: Consumer = kafka.consumer(self.settings, kafka.group_name(self.settings, self.job))
+        self._consumer.subscribe(list(self._topics), on_assign=self._assigned)
+        try:
+            while not self.stopping.is_set():
+                self._turn()
+        finally:
+            self._consumer.close()
+            self._schema_topic.close()
+
+    def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        log.info("partitions assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
+        self.health.ready()
+
+    def _turn(self) -> None:
+        self.health.turn()
+        messages = self._poll()
+        if not messages:
+            return
+        with observe.BATCH_SECONDS.labels(self.job).time():
+            self._process(messages)
+            self._commit(messages)
+        self._measure(messages)
+
+    def _poll(self) -> list[Message]:
+        """The first record wakes us at once; the rest of the batch is what has come by then or comes within `wait_s`."""
+        first = self._consumer.poll(0.5)
+        if first is None:
+            return []
+        more = self._consumer.consume(self.batch - 1, timeout=self.wait_s) if self.batch > 1 else []
+        return [message for message in (first, *more) if self._usable(message)]
+
+    def _usable(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal() or error.code() in (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.GROUP_AUTHORIZATION_FAILED,
+        ):
+            raise KafkaException(error)
+        log.warning("Kafka", error=error.str())
+        return False
+
+    def _process(self, messages: list[Message]) -> None:
+        pause_s = 0.5
+        while not self.stopping.is_set():
+            try:
+                self._write(self._outcome(list(self._received(messages))))
+                return
+            except (Transient, UnknownSchema) as failure:
+                observe.RETRIES.labels(self.job).inc()
+                pause_s = getattr(failure, "retry_after_s", None) or min(pause_s * 2, 30)
+                log.warning("will try again", reason=str(failure), records=len(messages), seconds=pause_s)
+                messages[:] = self._wait(messages, pause_s)
+        messages.clear()
+
+    def _received(self, messages: Iterable[Message]) -> Iterator[Received]:
+        for message in messages:
+            received = self._raw(message)
+            try:
+                yield self._decoded(received)
+                self._unreadable_in_a_row = 0
+            except Undecodable as error:
+                self._write([dead_letter(self.job, received, error)])
+                self._count_unreadable(received, error)
+
+    def _raw(self, message: Message) -> Received:
+        return Received(
+            topic=self._topics[message.topic() or ""],
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+            timestamp_ms=message.timestamp()[1],
+            key=message.key(),
+            value=message.value() or b"",
+            headers=self._headers(message),
+            record=None,
+        )
+
+    def _headers(self, message: Message) -> dict[str, bytes]:
+        headers: dict[str, Any] = dict(message.headers() or ())
+        project = self.settings.otlp_topics.get(message.topic() or "")
+        return (
+            headers if project is None else {"vedette-project": project.encode()}
+        )  # a Collector's topic is one project's
+
+    def _decoded(self, received: Received) -> Received:
+        cls = self.reads[received.topic]
+        if cls is None or received.is_tick or not received.value:
+            return received
+        try:
+            record = self._schemas.decode(cls, received.value)
+        except UnknownSchema as unknown:
+            self._schema_topic.wait_for(unknown)
+            record = self._schemas.decode(cls, received.value)
+        return received.with_record(record)
+
+    def _count_unreadable(self, received: Received, error: Undecodable) -> None:
+        self._unreadable_in_a_row += 1
+        if self.reads[received.topic] is not None and self._unreadable_in_a_row >= self.settings.dlq_limit:
+            raise RuntimeError(
+                f"{self._unreadable_in_a_row} records in a row cannot be read on {received.topic}, which our own jobs write: a bad release? "
+                f"The last one: {error}. They are on vedette.dlq; VEDETTE_DLQ_LIMIT raises the limit"
+            )
+
+    def _outcome(self, batch: Sequence[Received]) -> list[Out]:
+        """Halves a batch that fails until the guilty record stands alone."""
+        if not batch:
+            return []
+        try:
+            return list(self.handle(batch))
+        except (Transient, UnknownSchema):
+            raise
+        except Exception as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                return self._outcome(batch[:middle]) + self._outcome(batch[middle:])
+            return [dead_letter(self.job, batch[0], error)]
+
+    def _write(self, outs: Iterable[Out]) -> None:
+        """Produces and returns when the broker has acknowledged everything."""
+        for out in outs:
+            self._produce(out)
+        while self._producer.flush(5):
+            self.health.turn()
+            log.warning("waiting for Kafka's acks", records=len(self._producer))
+
+    def _produce(self, out: Out) -> None:
+        value = encode(out.value) if isinstance(out.value, Record) else out.value
+        partition = PARTITION_UA if out.partition is None else out.partition
+        while True:
+            try:
+                self._producer.produce(
+                    kafka.topic_name(self.settings, out.topic),
+                    key=out.key,
+                    value=value,
+                    headers=list(out.headers),
+                    partition=partition,
+                    on_delivery=self._acknowledged,
+                )
+                return
+            except BufferError:
+                self._producer.poll(0.5)
+
+    def _acknowledged(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            raise KafkaException(error)  # the job ends at the last commit and is started again
+        observe.PRODUCED.labels(self.job, message.topic()).inc()
+
+    def _wait(self, messages: list[Message], seconds: float) -> list[Message]:
+        """Keeps the partitions while nothing is read, and returns the messages whose partitions are still ours."""
+        held = self._consumer.assignment()
+        self._consumer.pause(held)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self.stopping.is_set():
+            self.health.turn()
+            message = self._consumer.poll(min(0.5, max(end - time.monotonic(), 0)))
+            if message is not None and message.error() is None:  # of a partition assigned meanwhile: it comes again
+                self._consumer.seek(
+                    TopicPartition(message.topic() or "", message.partition() or 0, message.offset() or 0)
+                )
+        ours = {(p.topic, p.partition) for p in self._consumer.assignment()}
+        self._consumer.resume([p for p in held if (p.topic, p.partition) in ours])
+        return [m for m in messages if (m.topic(), m.partition()) in ours]
+
+    def _commit(self, messages: Sequence[Message]) -> None:
+        after = {(m.topic() or "", m.partition() or 0): (m.offset() or 0) + 1 for m in messages}
+        if not after:
+            return
+        try:
+            self._consumer.commit(
+                offsets=[TopicPartition(*where, offset) for where, offset in after.items()], asynchronous=False
+            )
+        except KafkaException as error:  # a rebalance took the partition: its new owner repeats the batch
+            log.warning("offsets not committed", error=error.args[0].str())
+
+    def _measure(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            observe.RECORDS.labels(self.job, message.topic()).inc()
+        for partition in self._consumer.position(self._consumer.assignment()):
+            _, end = self._consumer.get_watermark_offsets(partition, cached=True)
+            if end >= 0 and partition.offset >= 0:
+                observe.LAG.labels(self.job, partition.topic, partition.partition).set(max(end - partition.offset, 0))
+
+
+def dead_letter(job: str, received: Received, error: Exception) -> Out:
+    """Returns the record for `vedette.dlq`: the bytes as they came, with where they stood and why they stay there."""
+    reason = type(error).__name__
+    text = error.reason if isinstance(error, Permanent) else str(error)
+    observe.DEAD_LETTERS.labels(job, received.topic, reason).inc()
+    log.error(
+        "dead letter", topic=str(received.topic), partition=received.partition, offset=received.offset, error=text, reason=reason,
+        project=received.headers.get("vedette-project", b"").decode(errors="replace"),
+    )  # fmt: skip
+    told = {
+        "vedette-error-class": reason,
+        "vedette-error-message": text[:1000],
+        "vedette-error-job": job,
+        "vedette-error-topic": str(received.topic),
+        "vedette-error-partition": str(received.partition),
+        "vedette-error-offset": str(received.offset),
+        "vedette-ingested-at": str(received.ingested_at),
+    }
+    headers = {**received.headers, **{name: value.encode() for name, value in told.items()}}
+    return Out(Topic.DLQ, received.key, received.value, tuple(headers.items()))
+
+
+def run(loop: Loop, before: Callable[[], None] | None = None) -> None:
+    """Runs a job as a process: logs, probes, SIGTERM and SIGINT; leaves with 1 when it cannot go on.
+
+    `before` waits for what else the job needs, with the probes already answering.
+    """
+    observe.configure_logs(loop.settings, loop.job)
+    observe.serve(loop.settings, loop.health)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.stopping.set())
+    try:
+        if before:
+            before()
+        loop.run()
+    except (RuntimeError, KafkaException) as error:
+        log.error("the job ends", error=str(error))
+        sys.exit(1)

@@ -1,0 +1,121 @@
+"""The matcher: which subjects match which rules. Scores and spans in, rule events out."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from schemas.documents.rule import ScorerIs, ScorerValue
+from schemas.ids import record_key
+from schemas.rule import Evaluated, RuleEvent
+from schemas.score import Score
+from schemas.span import TraceChunk
+from schemas.subject import subject_of_span
+from schemas.topics import Topic
+from streams.config_feed import ConfigFeed
+from streams.logic.conditions import Observed, group_key, group_of
+from streams.logic.conditions import matches as rule_matches
+from streams.logic.configuration import Configuration
+from streams.logic.in_effect import Remembered, rules
+from streams.logic.rules import RuleVersion
+from streams.loop import Loop, Out, Reads, Received, run
+from streams.settings import Settings
+
+REASON_CHARACTERS = 300
+SUBJECTS_PER_EVENT = 200
+
+
+@dataclass
+class Index:
+    """The rules of a project by what can move them, so that a score meets only the rules that name its scorer."""
+
+    by_scorer: dict[str, list[RuleVersion]] = field(default_factory=lambda: defaultdict(list))
+    of_spans: list[RuleVersion] = field(default_factory=list)
+
+
+def _index(configuration: Configuration, project: str, at: int) -> Index:
+    index = Index()
+    for rule in rules(configuration, project, at):
+        conditions = rule.spec.when.conditions
+        for scorer in {c.scorer for c in conditions if isinstance(c, ScorerIs | ScorerValue)}:
+            index.by_scorer[scorer].append(rule)
+        if any(not isinstance(c, ScorerIs | ScorerValue) for c in conditions):
+            index.of_spans.append(rule)
+    return index
+
+
+_INDEX = Remembered(_index)
+
+
+def matches(batch: Sequence[Received], configuration: Configuration) -> list[Out]:
+    """Returns the rule events of a batch: one per rule version and group, with every subject that matched."""
+    found: dict[tuple[str, str, str, tuple[str, ...], str], list[Evaluated]] = defaultdict(list)
+    for received in batch:
+        for rule, observed, evaluated in _matched(received, configuration):
+            group = group_of(rule.spec, observed)
+            found[rule.project, rule.name, rule.version, group, group_key(rule.spec, group)].append(evaluated)
+    return [out for place, evaluated in found.items() for out in _events(place, evaluated)]
+
+
+def _matched(received: Received, configuration: Configuration) -> Iterator[tuple[RuleVersion, Observed, Evaluated]]:
+    record = received.record
+    if isinstance(record, TraceChunk):
+        yield from _matched_spans(record, configuration)
+        return
+    score = received.of(Score)
+    if score.origin != "online" or score.attempt:  # experiments, replays and amendments never move a live rule
+        return
+    for rule in _INDEX.at(configuration, score.project, score.ingested_at).by_scorer.get(score.scorer, ()):
+        if rule_matches(rule.spec, score):
+            yield rule, score, _evaluated(rule, score, score.ingested_at, score.value, score.reason)
+
+
+def _matched_spans(
+    chunk: TraceChunk, configuration: Configuration
+) -> Iterator[tuple[RuleVersion, Observed, Evaluated]]:
+    wanted = _INDEX.at(configuration, chunk.project, chunk.ingested_at).of_spans if chunk.origin == "online" else []
+    for span in chunk.spans if wanted else ():
+        if span.partial:
+            continue
+        subject = subject_of_span(chunk, span)
+        for rule in wanted:
+            if rule_matches(rule.spec, subject):
+                yield (
+                    rule,
+                    subject,
+                    _evaluated(rule, subject, chunk.ingested_at, None, span.status_message or span.name),
+                )
+
+
+def _evaluated(rule: RuleVersion, observed: Observed, ingested_at: int, value: float | None, reason: str) -> Evaluated:
+    of_trace = rule.spec.per == "trace" and observed.trace_id
+    return Evaluated(
+        subject_kind="trace" if of_trace else observed.subject_kind if isinstance(observed, Score) else observed.kind,
+        subject_id=observed.trace_id if of_trace else observed.subject_id,
+        ingested_at=ingested_at,
+        value=value,
+        reason=reason[:REASON_CHARACTERS],
+        trace_id=observed.trace_id,
+        span_id=observed.span_id,
+    )
+
+
+def _events(place: tuple[str, str, str, tuple[str, ...], str], evaluated: list[Evaluated]) -> Iterator[Out]:
+    project, rule, version, group, named_group = place
+    for first in range(0, len(evaluated), SUBJECTS_PER_EVENT):
+        event = RuleEvent(
+            project=project,
+            rule=rule,
+            rule_version=version,
+            group=group,
+            group_key=named_group,
+            evaluated=tuple(evaluated[first : first + SUBJECTS_PER_EVENT]),
+        )
+        yield Out(Topic.RULE_EVENTS, record_key(project, rule, group), event)
+
+
+def main(settings: Settings) -> None:
+    """Runs the matcher until SIGTERM."""
+    feed = ConfigFeed(settings)
+    reads: Reads = {Topic.SCORES: Score, Topic.SPANS: TraceChunk}
+    loop = Loop("match", settings, reads, lambda batch: matches(batch, feed.confirmed()), writes=(RuleEvent,))
+    run(loop, before=feed.start)

@@ -1,0 +1,146 @@
+"""The sampler: which scorers judge which subjects. Stateless: chunks and examples in, score requests out."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from schemas.documents.scorer import Online
+from schemas.example import Example, ScorerRef
+from schemas.ids import hashed, record_key
+from schemas.request import Pair, ScoreRequest
+from schemas.span import TraceChunk
+from schemas.subject import Subject, subject_of_example, subject_of_span
+from schemas.topics import Topic
+from streams.faust_app import FaustJob
+from streams.logic.conditions import passes
+from streams.logic.configuration import Configuration
+from streams.logic.in_effect import Remembered, Scorers, scorers
+from streams.logic.sampling import keep
+from streams.loop import Out, Received
+from streams.settings import Settings
+
+_CLASS_OF_TYPE = {"prompt": Topic.REQUESTS_JUDGE, "hosted": Topic.REQUESTS_HOSTED}
+_SCORERS = Remembered(scorers)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A scorer asked for a subject, and the class of workers that has it."""
+
+    topic: Topic
+    pair: Pair
+
+
+def requests(received: Received, configuration: Configuration) -> list[Out]:
+    """Returns the score requests for one trace chunk or example: at most one per class of scorers."""
+    record = received.record
+    if isinstance(record, TraceChunk):
+        found = _SCORERS.at(configuration, record.project, record.ingested_at)
+        return _of_chunk(record, found)
+    example = received.of(Example)
+    found = _SCORERS.at(configuration, example.project, received.ingested_at)
+    return _of_example(example, received.ingested_at, found, configuration)
+
+
+def _of_chunk(chunk: TraceChunk, found: Scorers) -> list[Out]:
+    if not any(online.target == "span" for _, spec in found.values() for online in spec.online):
+        return []
+    subjects = [subject_of_span(chunk, span) for span in chunk.spans if not span.partial]
+    asked = [one for index, subject in enumerate(subjects) for one in _online(subject, index, "span", found)]
+    request = ScoreRequest(
+        project=chunk.project,
+        trace_id=chunk.trace_id,
+        ingested_at=chunk.ingested_at,
+        origin=chunk.origin,
+        run_id=chunk.run_id,
+        subjects=tuple(subjects),
+    )
+    return _outs(record_key(chunk.project, chunk.trace_id), request, asked)
+
+
+def _of_example(example: Example, ingested_at: int, found: Scorers, configuration: Configuration) -> list[Out]:
+    subject = subject_of_example(example)
+    named: list[Asked] = []
+    if keep(example.project, example.trace_id or example.example_id, example.sampling_rate):
+        named = [_named(ref, example, found, configuration) for ref in example.scorers]
+    asked = _once([*named, *_online(subject, 0, "example", found)])
+    request = ScoreRequest(
+        project=example.project,
+        trace_id=example.trace_id,
+        ingested_at=ingested_at,
+        origin=example.origin,
+        run_id=example.run_id,
+        subjects=(subject,),
+    )
+    return _outs(record_key(example.project, example.trace_id or example.example_id), request, asked)
+
+
+def _online(subject: Subject, index: int, target: str, found: Scorers) -> Iterator[Asked]:
+    """Scorers that run by themselves: the first of their `online` entries that takes the subject decides."""
+    for name, (version, spec) in found.items():
+        taken = next((o for o in spec.online if spec.enabled and _takes(o, subject, target)), None)
+        if taken:
+            why = f"online, {taken.sampling_rate:g} of its {target}s"
+            pair = Pair(
+                subject=index, scorer=name, version=version.version, base_version=version.version,
+                sampling_rate=taken.sampling_rate, why=why,
+            )  # fmt: skip
+            yield Asked(_CLASS_OF_TYPE.get(spec.type, Topic.REQUESTS_CODE), pair)
+
+
+def _takes(online: Online, subject: Subject, target: str) -> bool:
+    return (
+        online.target == target
+        and passes(online.filter, subject)
+        and keep(subject.project, subject.trace_id or subject.subject_id, online.sampling_rate)
+    )
+
+
+def _named(ref: ScorerRef, example: Example, found: Scorers, configuration: Configuration) -> Asked:
+    """A scorer that the example asks for. One that does not exist is asked all the same: the worker says so."""
+    known = found.get(ref.scorer)
+    base = ref.version or (known[0].version if known else "")
+    if ref.version and configuration.version("Scorer", example.project, ref.scorer, ref.version) is None:
+        known, base = None, ""
+    pair = Pair(
+        subject=0, scorer=ref.scorer, version=_stamped(base, ref), base_version=base, threshold=ref.threshold,
+        model=ref.model, options=ref.options, sampling_rate=example.sampling_rate, why="named by the example",
+    )  # fmt: skip
+    return Asked(_CLASS_OF_TYPE.get(known[1].type, Topic.REQUESTS_CODE) if known else Topic.REQUESTS_CODE, pair)
+
+
+def _stamped(base: str, ref: ScorerRef) -> str:
+    """A threshold, model or options of a request's own make a version of their own."""
+    own = (str(ref.threshold) if ref.threshold is not None else "", ref.model, ref.options)
+    return hashed(base, *own)[:16] if any(own) and base else base
+
+
+def _once(asked: Iterable[Asked]) -> list[Asked]:
+    return list({(one.pair.scorer, one.pair.version): one for one in reversed(list(asked))}.values())
+
+
+def _outs(key: bytes, request: ScoreRequest, asked: list[Asked]) -> list[Out]:
+    """One request per class, carrying only the subjects that it asks about."""
+    outs = []
+    for topic in dict.fromkeys(one.topic for one in asked):
+        pairs = [one.pair for one in asked if one.topic is topic]
+        wanted = {old: new for new, old in enumerate(dict.fromkeys(pair.subject for pair in pairs))}
+        narrowed = request.model_copy(
+            update={
+                "subjects": tuple(request.subjects[old] for old in wanted),
+                "pairs": tuple(pair.model_copy(update={"subject": wanted[pair.subject]}) for pair in pairs),
+            }
+        )
+        outs.append(Out(topic, key, narrowed))
+    return outs
+
+
+def main(settings: Settings) -> None:
+    """Runs the sampler until SIGTERM."""
+    job = FaustJob("sample", settings, reads={Topic.SPANS: TraceChunk, Topic.EXAMPLES: Example}, writes=(ScoreRequest,))
+
+    async def sample(received: Received) -> list[Out]:
+        return requests(received, await job.configuration())
+
+    job.each(Topic.SPANS, sample)
+    job.each(Topic.EXAMPLES, sample)
+    job.run()

@@ -1,0 +1,86 @@
+"""Every setting of every job: `VEDETTE_*`, nested with `__`, secrets also as `…_FILE`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read once, at start; a wrong value fails there with its name."""
+
+    model_config = SettingsConfigDict(env_prefix="VEDETTE_", env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    bootstrap_servers: str = Field(default="127.0.0.1:9092", description="Kafka brokers, comma separated")
+    kafka: dict[str, str] = Field(
+        default={}, description="further librdkafka settings, dots as underscores: VEDETTE_KAFKA__SASL_USERNAME"
+    )
+    topic_prefix: str = Field(
+        default="", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="stands before every topic and consumer group"
+    )
+    partitions: int = Field(
+        default=12, ge=1, le=1000, description="of the topics at their creation; never changed in place"
+    )
+    replication: int = Field(default=1, ge=1, description="of the topics at their creation; 3 in a cluster")
+    otlp_topics: dict[str, str] = Field(
+        default={}, description="further raw topics (a Collector's) and the project of each"
+    )
+
+    clickhouse_url: SecretStr = Field(
+        default=SecretStr("http://127.0.0.1:8123"), description="http(s)://user:password@host:port"
+    )
+    clickhouse_database: str = Field(default="vedette", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
+
+    host: str = Field(default="127.0.0.1", description="address that everything of a job listens on")
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="/livez, /readyz and /metrics of a job; 0: none")
+    otlp_http_port: int = Field(default=4318, ge=0, le=65535)
+    api_port: int = Field(default=8787, ge=0, le=65535)
+    api_url: str = Field(
+        default="http://127.0.0.1:8787", description="where the api job answers; the bridge passes /api/v1 on to it"
+    )
+    public_url: str = Field(default="http://127.0.0.1:8787", description="begins the links in alerts")
+    admin_key: SecretStr | None = Field(default=None, description="for commands that talk to a remote api")
+    bootstrap_admin_key_file: Path | None = Field(
+        default=None, description="holds the first admin key of an installation"
+    )
+    data_dir: Path = Field(default=Path(".vedette"), description="of the local stack")
+
+    smtp_url: SecretStr | None = Field(
+        default=None, description="smtp://user:password@host:port?tls=starttls for mail destinations without smtp"
+    )
+    smtp_from: str = Field(default="vedette@localhost", description="sender of mail whose destination names none")
+    env_allow: dict[str, list[str]] = Field(
+        default={},
+        description="environment names that {env: NAME} may read, by project; * for all projects, or for all names",
+    )
+
+    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+    log_json: bool = Field(default=True, description="false: for people, in colour on a terminal")
+    dlq_limit: int = Field(
+        default=100, ge=1, description="undecodable records in a row on a topic of our own after which a job stops"
+    )
+
+    def environment(self) -> dict[str, str]:
+        """Returns the variables that give a child process these settings."""
+        values = self.model_dump(mode="python", exclude_defaults=True)
+        return {f"VEDETTE_{name.upper()}": _text(value) for name, value in values.items() if value is not None}
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Reads the settings; `VEDETTE_X_FILE` gives `VEDETTE_X` the content of a file."""
+    from_files: dict[str, Any] = {}
+    for name, path in environ.items():
+        setting = name.removeprefix("VEDETTE_").removesuffix("_FILE").lower()
+        if name.startswith("VEDETTE_") and name.endswith("_FILE") and name != "VEDETTE_BOOTSTRAP_ADMIN_KEY_FILE":
+            from_files[setting] = Path(path).read_text().strip()
+    return Settings(**from_files)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)

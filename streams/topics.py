@@ -1,0 +1,128 @@
+"""Creates and checks the topics by name, with their configurations."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.topics import CONFIGS, COUNTER_CHANGELOG, COUNTER_STATE, Topic, TopicConfig
+from streams import kafka
+from streams.settings import Settings
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a topic that is not as it must be, and what mends it."""
+
+    topic: str
+    problem: str
+    fix: str
+    stops: bool = True
+    """A job that reads the topic must not start."""
+
+
+def wanted(settings: Settings) -> dict[str, TopicConfig]:
+    """Returns every topic of this installation by name, Faust's changelogs included."""
+    topics = {kafka.topic_name(settings, topic): config for topic, config in CONFIGS.items()}
+    collectors = dict.fromkeys(settings.otlp_topics, CONFIGS[Topic.OTLP_SPANS])
+    return {**topics, counter_changelog(settings): COUNTER_CHANGELOG, **collectors}
+
+
+def counter_changelog(settings: Settings) -> str:
+    """Returns the name that Faust gives the changelog of the counter's table."""
+    return f"{kafka.group_name(settings, 'count')}-{COUNTER_STATE}-changelog"
+
+
+def create(settings: Settings) -> list[str]:
+    """Creates the topics that do not exist yet and returns their names. Existing ones are left as they are.
+
+    Raises:
+        KafkaException: the broker refused one.
+
+    """
+    admin = kafka.admin(settings)
+    present = set(admin.list_topics(timeout=30).topics)
+    new = [
+        NewTopic(name, config.partitions or settings.partitions, settings.replication, config=config.settings())
+        for name, config in wanted(settings).items()
+        if name not in present
+    ]
+    for name, future in (admin.create_topics(new, operation_timeout=30) if new else {}).items():
+        _created(name, future)
+    return [topic.topic for topic in new]
+
+
+def _created(name: str, future: "object") -> None:
+    try:
+        future.result(60)  # type: ignore[attr-defined]
+    except KafkaException as error:
+        if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # two creators at once are harmless
+            raise KafkaException(f"topic {name}: {error.args[0].str()}") from error
+
+
+def check(settings: Settings, topics: Iterable[str] | None = None) -> list[Finding]:
+    """Compares topics (all by default) with what they must be."""
+    admin, expected = kafka.admin(settings), wanted(settings)
+    names = list(topics or expected)
+    present = admin.list_topics(timeout=30).topics
+    findings = [Finding(name, "does not exist", "run `vedette topics`") for name in names if name not in present]
+    existing = [name for name in names if name in present]
+    counts = {len(present[name].partitions) for name in existing if expected[name].partitions is None}
+    if len(counts) > 1:
+        problem = f"have different numbers of partitions ({sorted(counts)})"
+        findings.append(Finding(", ".join(existing), problem, "create them anew with one number"))
+    for name, actual in _settings(admin, existing).items():
+        findings += _differences(name, expected[name], actual)
+    return findings
+
+
+def _settings(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    futures = admin.describe_configs(resources, request_timeout=30)
+    results = {resource.name: future.result(30) for resource, future in futures.items()}
+    return {name: {key: entry.value for key, entry in entries.items()} for name, entries in results.items()}
+
+
+def _differences(name: str, config: TopicConfig, actual: dict[str, str]) -> list[Finding]:
+    found = []
+    for key, value in config.settings().items():
+        if actual.get(key, value) != value:
+            fix = f"kafka-configs --alter --topic {name} --add-config {key}={value}"
+            found.append(
+                Finding(name, f"{key} is {actual[key]}, not {value}", fix, stops=key == "message.timestamp.type")
+            )
+    return found
+
+
+def wait_until_ready(settings: Settings, topics: Iterable[str], patience_s: float = 60) -> None:
+    """Waits for Kafka as long as it takes and for the topics at most `patience_s`.
+
+    Raises:
+        RuntimeError: a topic is missing or is not as it must be; the text names the fix.
+
+    """
+    names, deadline = list(topics), None
+    while True:
+        try:
+            problems = [finding for finding in check(settings, names) if finding.stops]
+        except KafkaException as error:
+            log.warning("waiting for Kafka", servers=settings.bootstrap_servers, error=str(error.args[0]))
+            continue
+        if not problems:
+            return
+        deadline = deadline or time.monotonic() + patience_s
+        text = "; ".join(f"topic {p.topic}: {p.problem} ({p.fix})" for p in problems)
+        if time.monotonic() > deadline:
+            raise RuntimeError(text)
+        log.warning("waiting for topics", problems=text)
+        time.sleep(2)
