@@ -5,7 +5,7 @@ from typing import Protocol
 from sinks.message import Message
 
 
-class Transient(Exception):  # noqa: N818 - the two kinds of failure are nouns of the domain
+class Transient(Exception):
     """It may go through later: try again, after `retry_after_s` if the other side said so."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
@@ -14,7 +14,7 @@ class Transient(Exception):  # noqa: N818 - the two kinds of failure are nouns o
         self.retry_after_s = retry_after_s
 
 
-class Permanent(Exception):  # noqa: N818
+class Permanent(Exception):
     """It will never go through: keep it with its reason and go on."""
 
     def __init__(self, reason: str) -> None:

@@ -114,6 +114,7 @@ class Teller:
         log.info(
             "told",
             state=told.state,
+            project=told.project,
             destination=told.destination,
             alert=told.alert_id,
             change=told.change,
@@ -157,6 +158,7 @@ class Teller:
 def main(settings: Settings) -> None:
     """Runs the job until SIGTERM or SIGINT; leaves with 1 when either stage cannot go on."""
     observe.configure_logs(settings, JOB)
+    _check(settings)
     topics.wait_until_ready(settings, [kafka.topic_name(settings, Topic.DELIVERIES)])
     feed = ConfigFeed(settings)
     feed.start()
@@ -171,6 +173,16 @@ def main(settings: Settings) -> None:
         feed.stop()
     if sender.error is not None:
         log.error("the job ends", error=str(sender.error))
+        sys.exit(1)
+
+
+def _check(settings: Settings) -> None:
+    if settings.smtp_url is None:
+        return
+    try:
+        destinations.mail_by_url(settings.smtp_url, settings.smtp_from)
+    except Permanent as wrong:
+        log.error("the job ends", error=wrong.reason)
         sys.exit(1)
 
 

@@ -35,7 +35,7 @@ class Problem:
         return f"{where}: {self.message}" if where else self.message
 
 
-class Invalid(ValueError):  # noqa: N818 - what the document is
+class Invalid(ValueError):
     """A document that breaks its schema."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -43,7 +43,7 @@ class Invalid(ValueError):  # noqa: N818 - what the document is
         self.problems = tuple(problems)
 
 
-class Unreadable(Exception):  # noqa: N818 - what the files are
+class Unreadable(Exception):
     """Files that hold no valid documents; one line a problem: `file:line:column: what and how to fix it`."""
 
     def __init__(self, lines: Sequence[str]) -> None:

@@ -2,12 +2,15 @@
 
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+import structlog
+from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 from schemas.record import MAX_RECORD_BYTES
 from schemas.topics import Topic
 from streams.settings import Settings
+
+log = structlog.get_logger()
 
 
 def topic_name(settings: Settings, topic: Topic) -> str:
@@ -20,13 +23,20 @@ def group_name(settings: Settings, job: str) -> str:
     return f"{settings.topic_prefix}vedette-{job}"
 
 
+def _told(error: KafkaError) -> None:
+    """One line when all brokers are gone, not one per connection that fails."""
+    if error.code() != KafkaError._TRANSPORT:  # noqa: SLF001 - that is its public name
+        log.warning("Kafka", error=error.str())
+
+
 def common(settings: Settings) -> dict[str, Any]:
     """Returns what every client shares: addresses, SASL and TLS."""
     further = {name.lower().replace("_", "."): value for name, value in settings.kafka.items()}
     return {
         "bootstrap.servers": settings.bootstrap_servers,
-        "log_level": 3,
-        "reconnect.backoff.max.ms": 2000,
+        "log_level": 2,  # connection failures come by error_cb
+        "error_cb": _told,
+        "reconnect.backoff.max.ms": 5000,
         **further,
     }
 

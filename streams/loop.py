@@ -26,6 +26,10 @@ log = structlog.get_logger()
 
 R = TypeVar("R", bound=Record)
 
+BATCH_BYTES = 32 * 1024 * 1024
+"""A batch ends here even when it may have more records: memory stays flat while a job catches up."""
+STEP = 200
+"""Records per call of librdkafka, after which the bytes are counted."""
 PARTITION_UA = -1
 """librdkafka's word for: let the partitioner choose."""
 
@@ -152,10 +156,16 @@ class Loop:
     def _poll(self) -> list[Message]:
         """The first record wakes us at once; the rest of the batch is what has come by then or comes within `wait_s`."""
         first = self._consumer.poll(0.5)
-        if first is None:
-            return []
-        more = self._consumer.consume(self.batch - 1, timeout=self.wait_s) if self.batch > 1 else []
-        return [message for message in (first, *more) if self._usable(message)]
+        messages = [first] if first is not None else []
+        size, deadline = 0, time.monotonic() + self.wait_s
+        while messages and len(messages) < self.batch and size < BATCH_BYTES:
+            wanted = min(STEP, self.batch - len(messages))
+            more = self._consumer.consume(wanted, timeout=max(deadline - time.monotonic(), 0))
+            messages += more
+            size += sum(len(message) for message in more)
+            if len(more) < wanted:
+                break
+        return [message for message in messages if self._usable(message)]
 
     def _usable(self, message: Message) -> bool:
         error = message.error()

@@ -6,9 +6,10 @@ from prometheus_client import Counter
 
 from schemas.codec import encode
 from schemas.ids import record_key
-from schemas.otlp.canonical import NAME_LIMIT, Resource, canonical, resource
+from schemas.otlp.canonical import Resource, canonical, resource
 from schemas.otlp.context import inherit
 from schemas.otlp.decode import decode
+from schemas.otlp.guard import NAME_LIMIT
 from schemas.otlp.raw import RawSpan
 from schemas.record import MAX_CHUNK_BYTES
 from schemas.span import Span, TraceChunk

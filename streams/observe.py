@@ -48,7 +48,8 @@ def configure_logs(settings: Settings, job: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    for chatty in ("aiokafka", "mode", "faust", "slack_sdk", "_granian"):  # INFO tells of every rebalance step
+    for chatty in ("aiokafka", "mode", "faust", "streams.faust_app", "streams.count", "slack_sdk", "_granian"):
+        # at INFO they tell of every step of a service's life; ours goes through structlog
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[settings.log_level]))
 
 

@@ -30,6 +30,7 @@ GRACE_S = 8.0
 """What is being sent may end within this time when a partition is given up or the job ends."""
 SWEEP_S = 60.0
 BATCH = 1000
+_HOPELESS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 R = TypeVar("R")
 
@@ -150,11 +151,15 @@ class Sender:
         observe.RECORDS.labels(JOB, message.topic()).inc()
 
     def _note(self, error: KafkaError, owned: Owned | None) -> None:
-        if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-            if error.fatal():
-                raise KafkaException(error)
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            self._at_end(owned)
+        elif error.fatal() or error.code() in _HOPELESS:
+            raise KafkaException(error)
+        else:
             log.warning("Kafka", error=error.str())
-        elif owned is not None and not owned.live:
+
+    def _at_end(self, owned: Owned | None) -> None:
+        if owned is not None and not owned.live:
             owned.live = True
             log.info("ledger read", partition=owned.number, entries=len(owned.ledger.entries))
 

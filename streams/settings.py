@@ -34,6 +34,13 @@ class Settings(BaseSettings):
         default=SecretStr("http://127.0.0.1:8123"), description="http(s)://user:password@host:port"
     )
     clickhouse_database: str = Field(default="vedette", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,60}$")
+    clickhouse_cluster: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_.-]{0,100}$",
+        description="name of a cluster with replication; empty: one server",
+    )
+    retention_days: int = Field(default=90, ge=1, description="of spans, examples, scores and matches in ClickHouse")
+    history_days: int = Field(default=400, ge=1, description="of alerts and deliveries in ClickHouse")
 
     host: str = Field(default="127.0.0.1", description="address that everything of a job listens on")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="/livez, /readyz and /metrics of a job; 0: none")

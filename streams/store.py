@@ -3,9 +3,8 @@
 A batch that is repeated changes nothing: the tables keep one row of every identity (`sinks/clickhouse/rows.py`).
 """
 
-import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from prometheus_client import Counter
@@ -46,17 +45,17 @@ WAIT_S = 1.0
 ROWS = Counter("vedette_stored_rows_total", "Rows inserted, repeated ones included", ["table"])
 
 
-def job(settings: Settings, clickhouse: ClickHouse) -> Loop:
-    """Returns the job; `clickhouse` must be migrated."""
-    writer = Writer(clickhouse)
+def store(batch: Sequence[Received], writer: Writer) -> Iterable[Out]:
+    """Inserts a batch over all its tables and partitions; a repetition changes nothing."""
+    for table, rows in writer.insert(batch).items():
+        ROWS.labels(table).inc(rows)
+    observe.E2E_SECONDS.labels(JOB).observe(max(time.time() - oldest_ms(batch) / 1000, 0))
+    return ()
 
-    def handle(batch: Sequence[Received]) -> Iterable[Out]:
-        for table, rows in writer.insert(batch).items():
-            ROWS.labels(table).inc(rows)
-        observe.E2E_SECONDS.labels(JOB).observe(max(time.time() - oldest_ms(batch) / 1000, 0))
-        return ()
 
-    return Loop(JOB, settings, READS, handle, batch=BATCH, wait_s=WAIT_S)
+def job(settings: Settings, writer: Callable[[], Writer]) -> Loop:
+    """Returns the job; `writer` is asked for at the first batch."""
+    return Loop(JOB, settings, READS, lambda batch: store(batch, writer()), batch=BATCH, wait_s=WAIT_S)
 
 
 def oldest_ms(batch: Sequence[Received]) -> int:
@@ -68,8 +67,7 @@ def ready(settings: Settings, pause_s: float = 2) -> ClickHouse:
     """Returns the connection as soon as ClickHouse answers; tells every `pause_s` seconds that it does not.
 
     Raises:
-        RuntimeError: the database is not as this release needs it; the message tells how to mend it.
-        ValueError: the URL of ClickHouse is none.
+        RuntimeError: the URL is none, or the database is not as this release needs it; the text tells how to mend it.
     """
     while True:
         try:
@@ -77,6 +75,8 @@ def ready(settings: Settings, pause_s: float = 2) -> ClickHouse:
         except Transient as failure:
             log.warning("waiting for ClickHouse", reason=failure.reason, seconds=pause_s)
             time.sleep(pause_s)
+        except (ValueError, Permanent) as error:
+            raise RuntimeError(str(error)) from error
 
 
 def _migrated(settings: Settings) -> ClickHouse:
@@ -102,12 +102,7 @@ def refuse_unmigrated(clickhouse: ClickHouse) -> None:
         )
 
 
-def run(settings: Settings) -> None:
-    """Runs the job as a process; leaves with 1 when the database is not migrated."""
-    observe.configure_logs(settings, JOB)
-    try:
-        clickhouse = ready(settings)
-    except (RuntimeError, ValueError, Permanent) as error:
-        log.error("the job ends", error=str(error))
-        sys.exit(1)
-    loop.run(job(settings, clickhouse))
+def main(settings: Settings) -> None:
+    """Runs the job until SIGTERM; leaves with 1 when the database is not migrated."""
+    connected: list[Writer] = []
+    loop.run(job(settings, lambda: connected[0]), before=lambda: connected.append(Writer(ready(settings))))

@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
 from schemas.codec import Undecodable
@@ -108,5 +108,4 @@ def _value(value: AnyValue) -> Value:
 
 
 def _object(pairs: Any) -> dict[str, Value]:
-    pair: KeyValue
     return {pair.key: _value(pair.value) for pair in pairs}

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, TypeAlias
 
+import orjson
+
 Value: TypeAlias = "str | bool | int | float | bytes | list[Value] | dict[str, Value] | None"
 Attributes: TypeAlias = list[tuple[str, Value]]
 
@@ -56,3 +58,12 @@ def bad_id(trace_id: str, span_id: str) -> str | None:
 def parent_of(parent_span_id: str) -> str:
     """Returns the parent's id, or empty text when there is none or it is no span id."""
     return parent_span_id if len(parent_span_id) == 16 and parent_span_id.strip("0") else ""
+
+
+def text_of(value: Value) -> str:
+    """Returns an attribute's value as text: JSON unless it is a text already, empty when there is none."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode()

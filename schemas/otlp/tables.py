@@ -12,7 +12,7 @@ from schemas.otlp.dialects.gen_ai import GEN_AI, GEN_AI_1_36
 from schemas.otlp.dialects.otel import OTEL
 from schemas.otlp.dialects.table import Dialect
 from schemas.otlp.dialects.vedette import VEDETTE
-from schemas.otlp.raw import Value
+from schemas.otlp.raw import Value, text_of
 
 Converter = Callable[[Value], Any]
 """Returns what a field takes from an attribute's value; None when the value says nothing."""
@@ -52,7 +52,7 @@ def compiled(dialects: Sequence[Dialect] = DIALECTS) -> Tables:
         targets={attribute: tuple(held) for attribute, held in targets.items()},
         scopes={scope: (place, d.name) for place, d in enumerate(dialects) for scope in d.scopes},
         markers=tuple((marker, place, d.name) for place, d in enumerate(dialects) for marker in d.markers),
-        message_events={name: tuple(to) for d in reversed(dialects) for name, to in d.message_events.items()},
+        message_events={name: to for d in reversed(dialects) for name, to in d.message_events.items()},
         content_events=frozenset(name for d in dialects for name in d.content_events),
         named_by_span=frozenset(d.name for d in dialects if d.named_by_span),
         exception_is_error=frozenset(d.name for d in dialects if d.exception_is_error),
@@ -83,9 +83,11 @@ def _kinds(dialects: Sequence[Dialect]) -> Iterable[tuple[str, str, Converter]]:
 def _converter(field: str, attribute: str, dialects: Sequence[Dialect]) -> Converter | None:
     unknown: frozenset[str] = frozenset().union(*(d.placeholders.get(attribute, ()) for d in dialects))
     convert = _BY_FIELD.get(field)
-    if not unknown:
-        return convert
-    return lambda value: None if value in unknown else convert(value) if convert else value
+    return _unless(unknown, convert or text_of) if unknown else convert
+
+
+def _unless(unknown: frozenset[str], convert: Converter) -> Converter:
+    return lambda value: None if isinstance(value, str) and value in unknown else convert(value)
 
 
 def count(value: Value) -> int | None:

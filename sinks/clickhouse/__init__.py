@@ -1,0 +1,1 @@
+"""ClickHouse: migrations, records as rows, the writer. Always reached over HTTP."""

@@ -1,0 +1,232 @@
+"""What `apply`, `diff`, `get` and `delete` do: decisions about documents, without HTTP and without Kafka."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import unified_diff
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel
+
+from schemas.config import ConfigEntry
+from schemas.documents import KINDS
+from schemas.documents.base import Base, EnvRef, canonical_spec, spec_version
+from schemas.documents.destination import EmailSpec
+from schemas.documents.rule import Notify, RuleSpec, ScorerIs, ScorerValue, SendEmail
+from schemas.documents.scorer import ScorerSpec
+from scorers import registry
+from streams.documents import Invalid, Place, Problem, check
+from streams.logic.configuration import Configuration, Versioned
+
+Result = Literal["created", "changed", "unchanged"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What applying one document does."""
+
+    document: Base
+    entry: ConfigEntry
+    before: Versioned | None
+    result: Result
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Kind, project and name."""
+        return self.entry.kind, self.entry.project, self.entry.name
+
+    def told(self) -> dict[str, Any]:
+        """Returns what `apply` answers for the document."""
+        kind, project, name = self.key
+        version, warnings = self.entry.version, list(self.warnings)
+        return {"kind": kind, "project": project, "name": name, "result": self.result, "version": version, "warnings": warnings}  # fmt: skip
+
+
+SecretCheck = Callable[[EnvRef, str], str | None]
+"""Tells, for a reference and a project, why a job cannot read the secret, or None when it can."""
+
+
+class InvalidDocuments(ValueError):
+    """Documents that cannot be applied: problems by the index of their document."""
+
+    def __init__(self, problems: Sequence[tuple[int, Problem]]) -> None:
+        super().__init__("; ".join(f"document {index + 1}: {problem}" for index, problem in problems))
+        self.problems = tuple(problems)
+
+    def told(self) -> list[dict[str, Any]]:
+        """Returns the problems as JSON data."""
+        return [{"index": index, "path": list(p.path), "message": p.message} for index, p in self.problems]
+
+
+def checked(items: Sequence[Any], secret_problem: SecretCheck) -> list[Base]:
+    """Returns the documents that data spells out: all of them, or none.
+
+    Raises:
+        InvalidDocuments: with every problem of every document.
+
+    """
+    documents: list[Base] = []
+    problems: list[tuple[int, Problem]] = []
+    first: dict[tuple[str, str, str], int] = {}
+    for index, item in enumerate(items):
+        try:
+            document = check(item)
+        except Invalid as error:
+            problems += [(index, problem) for problem in error.problems]
+            continue
+        problems += [(index, problem) for problem in _beyond_schema(document, secret_problem)]
+        if first.setdefault(_key(document), index) != index:
+            problems.append((index, Problem(("metadata", "name"), "stands here twice; keep one of the two")))
+        documents.append(document)
+    if problems:
+        raise InvalidDocuments(problems)
+    return documents
+
+
+def _key(document: Base) -> tuple[str, str, str]:
+    return kind_of(document), document.metadata.project, document.metadata.name
+
+
+def kind_of(document: Base) -> str:
+    """Returns a document's kind."""
+    return type(document).__name__
+
+
+def spec_of(document: Base) -> BaseModel:
+    """Returns a document's spec; every kind has one."""
+    spec: BaseModel = document.spec  # type: ignore[attr-defined]
+    return spec
+
+
+def _beyond_schema(document: Base, secret_problem: SecretCheck) -> Iterator[Problem]:
+    spec = spec_of(document)
+    if isinstance(spec, ScorerSpec):
+        yield from _scorer(spec)
+    for path, reference in _secrets(spec, ("spec",)):
+        why = secret_problem(reference, document.metadata.project)
+        if why is not None:
+            yield Problem(path, why)
+
+
+def _scorer(spec: ScorerSpec) -> Iterator[Problem]:
+    try:
+        registry.build(spec)
+    except ValueError as error:
+        yield Problem(("spec", "with" if spec.type in registry.TYPES else "type"), str(error))
+
+
+def _secrets(value: Any, path: Place) -> Iterator[tuple[Place, EnvRef]]:
+    if isinstance(value, EnvRef):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _secrets(getattr(value, name), (*path, field.alias or name))
+
+
+def plan(documents: Sequence[Base], configuration: Configuration, by: str, has_smtp: bool) -> list[Planned]:  # noqa: FBT001
+    """Returns what applying documents to a configuration does, in their order."""
+    together = {_key(document) for document in documents}
+
+    def known(kind: str, project: str, name: str) -> bool:
+        return (kind, project, name) in together or configuration.newest(kind, project, name) is not None
+
+    return [_planned(document, configuration, by, tuple(_warnings(document, known, has_smtp))) for document in documents]  # fmt: skip
+
+
+def _planned(document: Base, configuration: Configuration, by: str, warnings: tuple[str, ...]) -> Planned:
+    kind, project, name = _key(document)
+    spec, description = canonical_spec(spec_of(document)), document.metadata.description
+    version, before = spec_version(spec), configuration.newest(kind, project, name)
+    entry = ConfigEntry(
+        project=project, kind=kind, name=name, version=version, spec=spec, description=description, by=by
+    )
+    same = before is not None and (before.version, before.description) == (version, description)
+    result: Result = "created" if before is None else "unchanged" if same else "changed"
+    return Planned(document, entry, before, result, warnings)
+
+
+def _warnings(document: Base, known: Callable[[str, str, str], bool], has_smtp: bool) -> Iterator[str]:  # noqa: FBT001
+    spec, project = spec_of(document), document.metadata.project
+    if isinstance(spec, EmailSpec) and spec.smtp is None and not has_smtp:
+        yield "no mail server: give `smtp`, or set VEDETTE_SMTP_URL for the deliver job"
+    if not isinstance(spec, RuleSpec):
+        return
+    for condition in spec.when.conditions:
+        if isinstance(condition, ScorerIs | ScorerValue) and not known("Scorer", project, condition.scorer):
+            yield f"scorer {condition.scorer!r} does not exist in project {project} yet: the rule waits for its scores"
+    for action in spec.actions:
+        if isinstance(action, Notify) and not known("Destination", project, action.notify):
+            yield f"destination {action.notify!r} does not exist in project {project} yet: its alerts will fail"
+        if isinstance(action, SendEmail) and not has_smtp:
+            yield "no mail server for `email`: set VEDETTE_SMTP_URL for the deliver job"
+    if not spec.actions:
+        yield "no actions: its alerts are only listed"
+
+
+def deletion(before: Versioned, by: str) -> ConfigEntry:
+    """Returns the entry that deletes a document."""
+    return ConfigEntry(
+        project=before.project, kind=before.kind, name=before.name, version=before.version, deleted=True, by=by
+    )
+
+
+def still_refer(configuration: Configuration, kind: str, project: str, name: str) -> list[str]:
+    """Returns the rules that name a scorer or destination."""
+    return [rule for rule, version in configuration.all_newest("Rule", project).items() if _names(version, kind, name)]
+
+
+def _names(rule: Versioned, kind: str, name: str) -> bool:
+    spec = RuleSpec.model_validate_json(rule.spec)
+    if kind == "Scorer":
+        return any(isinstance(c, ScorerIs | ScorerValue) and c.scorer == name for c in spec.when.conditions)
+    return kind == "Destination" and any(isinstance(a, Notify) and a.notify == name for a in spec.actions)
+
+
+def listed(configuration: Configuration, projects: Sequence[str], kind: str | None, name: str | None) -> list[dict[str, Any]]:  # fmt: skip
+    """Returns the newest versions of documents, by project, kind and name."""
+    return [
+        shown(version)
+        for project in sorted(projects)
+        for one in ([kind] if kind else KINDS)
+        for own, version in sorted(configuration.all_newest(one, project).items())
+        if name in (None, own)
+    ]
+
+
+def shown(version: Versioned) -> dict[str, Any]:
+    """Returns a document as it can be applied again, with its version beside it."""
+    return {"document": _document(version), "version": version.version, "effective_at": version.effective_at}
+
+
+def _document(version: Versioned) -> dict[str, Any]:
+    metadata = {"name": version.name, "project": version.project}
+    if version.description:
+        metadata["description"] = version.description
+    spec = without_nothing(orjson.loads(version.spec))
+    return {"apiVersion": "vedette/v1", "kind": version.kind, "metadata": metadata, "spec": spec}
+
+
+def without_nothing(value: Any) -> Any:
+    """Returns data without what says nothing: nulls, and lists and mappings that are empty; a scorer's `with` stays as it is."""
+    if isinstance(value, dict):
+        kept = {key: item if key == "with" else without_nothing(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item is not None and item not in ({}, [])}
+    return [without_nothing(item) for item in value] if isinstance(value, list) else value
+
+
+def difference(planned: Planned) -> str:
+    """Returns a unified diff between the newest version and the document; empty when they mean the same."""
+    if planned.result == "unchanged":
+        return ""
+    kind, project, name = planned.key
+    before = [] if planned.before is None else _lines(_document(planned.before))
+    entry = planned.entry
+    after = Versioned(project, kind, name, entry.version, entry.spec, False, 0, entry.description)  # noqa: FBT003
+    label = f"{project}/{kind}/{name}"
+    old = "not there" if planned.before is None else planned.before.version
+    return "\n".join(unified_diff(before, _lines(_document(after)), f"{label} {old}", f"{label} {entry.version}", lineterm="", n=2))  # fmt: skip
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode().splitlines()

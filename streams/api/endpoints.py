@@ -1,0 +1,191 @@
+"""Every endpoint of the api."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, get_args
+
+from confluent_kafka import KafkaException
+from pydantic import TypeAdapter
+
+from schemas.alert import AlertState
+from schemas.config import ConfigEntry
+from schemas.documents import KINDS
+from streams.api import documents, keys, status
+from streams.api.app import Call, Endpoint, openapi
+from streams.api.errors import Refused
+from streams.api.publish import ConfigLog, Key
+from streams.documents import Invalid, with_project
+
+T = TypeVar("T")
+VERSION = "1"
+STATES: tuple[str, ...] = get_args(AlertState)
+OPEN = tuple(state for state in STATES if state != "resolved")
+DOCUMENTS: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
+NEW_KEY = TypeAdapter(keys.NewKey)
+
+
+async def put_documents(call: Call) -> Any:
+    """Applies documents: all of them, or none when one is not valid; answers when they are in effect."""
+    checked = _checked(call)
+
+    def decide() -> tuple[list[documents.Planned], list[ConfigEntry]]:
+        planned = _planned(call, checked)
+        return planned, [one.entry for one in planned if one.result != "unchanged"]
+
+    planned = await _append(call.services.config, decide)
+    await _in_effect(call.services.config, [one.key for one in planned])
+    return {"documents": [one.told() for one in planned]}
+
+
+async def diff_documents(call: Call) -> Any:
+    """Tells what applying the documents would change."""
+    planned = _planned(call, _checked(call))
+    return {"documents": [{**one.told(), "diff": documents.difference(one)} for one in planned]}
+
+
+def _planned(call: Call, checked: Sequence[Any]) -> list[documents.Planned]:
+    has_smtp = call.services.settings.smtp_url is not None
+    return documents.plan(checked, call.services.config.configuration, call.caller.id, has_smtp)
+
+
+def _checked(call: Call) -> list[Any]:
+    items = call.read(DOCUMENTS)
+    try:
+        found = documents.checked([_of_project(call, item) for item in items], call.services.secret_problem)
+    except documents.InvalidDocuments as error:
+        raise Refused(400, "invalid_documents", f"nothing was applied: {error}", {"problems": error.told()}) from error
+    except Invalid as error:
+        raise Refused(400, "invalid_documents", f"nothing was applied: {error}") from error
+    for document in found:
+        call.caller.require_project(document.metadata.project)
+    return found
+
+
+def _of_project(call: Call, item: dict[str, Any]) -> Any:
+    """A document that names no project gets the one of the request, by the same rule as data."""
+    metadata = item.get("metadata")
+    if isinstance(metadata, dict) and "project" in metadata and not call.asked_project:
+        return item
+    return with_project(item, call.project)
+
+
+async def get_documents(call: Call) -> Any:
+    """Lists documents."""
+    kind = _kind(call.query["kind"]) if call.query.get("kind") else None
+    found = documents.listed(call.services.config.configuration, call.projects(), kind, call.query.get("name"))
+    return {"documents": found}
+
+
+async def delete_document(call: Call) -> Any:
+    """Deletes a document; answers when the deletion is in effect."""
+    kind, name, project = _kind(call.path["kind"]), call.path["name"], call.project
+    config = call.services.config
+
+    def decide() -> tuple[str, list[ConfigEntry]]:
+        before = config.configuration.newest(kind, project, name)
+        if before is None:
+            raise Refused(404, "not_found", f"there is no {kind} {name!r} in project {project}")
+        return before.version, [documents.deletion(before, call.caller.id)]
+
+    version = await _append(config, decide)
+    await _in_effect(config, [(kind, project, name)])
+    rules = documents.still_refer(config.configuration, kind, project, name)
+    warnings = [f"rule {rule!r} still names it" for rule in rules]
+    return {"kind": kind, "project": project, "name": name, "result": "deleted", "version": version, "warnings": warnings}  # fmt: skip
+
+
+def _kind(text: str) -> str:
+    found = next((kind for kind in KINDS if text.lower() in (kind.lower(), kind.lower() + "s")), None)
+    if found is None:
+        raise Refused(400, "unknown_kind", f"{text!r} is no kind; there are {', '.join(KINDS)}")
+    return found
+
+
+async def create_key(call: Call) -> Any:
+    """Makes a key; its text is in this answer and nowhere else."""
+    text, entry = keys.made(call.read(NEW_KEY), call.caller, os.urandom(32), os.urandom(6))
+    config = call.services.config
+    await _append(config, lambda: (None, [entry]))
+    await _in_effect(config, [("Key", "", entry.name)])
+    created = config.configuration.newest("Key", "", entry.name)
+    if created is None:
+        raise Refused(409, "revoked", f"key {entry.name} was revoked meanwhile")
+    return {**keys.shown(created), "key": text}
+
+
+async def list_keys(call: Call) -> Any:
+    """Lists keys without their texts."""
+    return {"keys": [keys.shown(key) for key in keys.visible(call.services.config.configuration, call.caller)]}
+
+
+async def revoke_key(call: Call) -> Any:
+    """Revokes a key; answers when no job takes it any more."""
+    config, identity = call.services.config, call.path["id"]
+
+    def decide() -> tuple[None, list[ConfigEntry]]:
+        seen = {key.name: key for key in keys.visible(config.configuration, call.caller)}
+        if identity not in seen:
+            raise Refused(404, "not_found", f"there is no key {identity}; `vedette keys ls` lists them")
+        return None, [documents.deletion(seen[identity], call.caller.id)]
+
+    await _append(config, decide)
+    await _in_effect(config, [("Key", "", identity)])
+    return {"id": identity, "result": "revoked"}
+
+
+async def list_alerts(call: Call) -> Any:
+    """Lists alerts; without `state` the open ones, `state=all` for all that are kept."""
+    asked = call.query.get("state") or "open"
+    states = {"open": OPEN, "all": STATES}.get(asked, (asked,))
+    if not set(states) <= set(STATES):
+        raise Refused(400, "unknown_state", f"{asked!r} is no state; there are open, all, {', '.join(STATES)}")
+    return {"alerts": call.services.alerts.find(call.projects(), states)}
+
+
+async def get_status(call: Call) -> Any:
+    """Tells projects, and to keys for all projects also topics and the lag of every job."""
+    told: dict[str, Any] = {"projects": call.projects()}
+    if not call.caller.key.allows_project("*"):
+        return told
+    try:
+        topics, jobs = await asyncio.to_thread(status.topics_and_lag, call.services.settings)
+    except KafkaException as error:
+        raise Refused(503, "kafka_unavailable", f"Kafka does not answer: {error.args[0].str()}") from error
+    return {**told, "topics": topics, "jobs": jobs}
+
+
+async def get_openapi(_: Call) -> Any:
+    """Describes the api."""
+    return openapi(ENDPOINTS, VERSION)
+
+
+async def _append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEntry]]]) -> T:
+    """Decides and appends with nobody in between, in a thread: both may wait for Kafka."""
+
+    def work() -> T:
+        with config.turn:
+            outcome, entries = decide()
+            if entries:
+                config.append(entries)
+            return outcome
+
+    return await asyncio.to_thread(work)
+
+
+async def _in_effect(config: ConfigLog, of: Sequence[Key]) -> None:
+    await asyncio.sleep(config.seconds_to_effect(of))
+
+
+ENDPOINTS = (
+    Endpoint("PUT", "/api/v1/documents", "apply documents, all or none", put_documents, "admin", ("project",), DOCUMENTS),
+    Endpoint("POST", "/api/v1/documents/diff", "what applying would change", diff_documents, "admin", ("project",), DOCUMENTS),
+    Endpoint("GET", "/api/v1/documents", "list documents", get_documents, "read", ("kind", "project", "name")),
+    Endpoint("DELETE", "/api/v1/documents/{kind}/{name}", "delete a document", delete_document, "admin", ("project",)),
+    Endpoint("POST", "/api/v1/keys", "make a key", create_key, "admin", (), NEW_KEY, 201),
+    Endpoint("GET", "/api/v1/keys", "list keys", list_keys, "admin"),
+    Endpoint("DELETE", "/api/v1/keys/{id}", "revoke a key", revoke_key, "admin"),
+    Endpoint("GET", "/api/v1/alerts", "list alerts", list_alerts, "read", ("project", "state")),
+    Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
+    Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
+)  # fmt: skip

@@ -1,0 +1,102 @@
+"""The api job as a process."""
+
+import asyncio
+import signal
+import sys
+import threading
+
+import structlog
+import uvloop
+from confluent_kafka import KafkaException
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from schemas.documents.base import EnvRef
+from schemas.topics import Topic
+from sinks.sink import Permanent
+from streams import kafka, observe, topics
+from streams.api import keys
+from streams.api.alerts import AlertFeed
+from streams.api.app import application
+from streams.api.endpoints import ENDPOINTS
+from streams.api.publish import ConfigLog
+from streams.api.services import Services
+from streams.secret import resolve
+from streams.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Api:
+    """The api with its threads. `start` returns when it can answer; `serve` answers until `stopping` is set."""
+
+    def __init__(self, settings: Settings, health: observe.Health) -> None:
+        self._settings = settings
+        self._health = health
+        self.config = ConfigLog(settings)
+        self._feed = AlertFeed(settings)
+        self.stopping = threading.Event()
+
+    def start(self) -> None:
+        """Reads the configuration, registers the first admin key and begins to read alerts.
+
+        Raises:
+            RuntimeError: topics or the file of the first key are not as they must be.
+
+        """
+        topics.wait_until_ready(
+            self._settings, [kafka.topic_name(self._settings, t) for t in (Topic.CONFIG, Topic.SCHEMAS, Topic.ALERTS)]
+        )
+        self.config.start()
+        if self._settings.bootstrap_admin_key_file is not None:
+            keys.register_first(self.config, self._settings.bootstrap_admin_key_file)
+        self._feed.start()
+
+    async def serve(self) -> None:
+        """Answers until `stopping` is set."""
+        services = Services(self._settings, self.config, self._feed.alerts, self._secret_problem)
+        server = Server(
+            application(ENDPOINTS, services),
+            address=self._settings.host,
+            port=self._settings.api_port,
+            interface=Interfaces.ASGINL,
+            websockets=False,
+            log_enabled=False,
+        )
+        serving = asyncio.create_task(server.serve())
+        self._health.ready()
+        while not self.stopping.is_set() and not serving.done():
+            self._health.turn()
+            await asyncio.wait([serving], timeout=0.2)
+        server.stop()  # type: ignore[no-untyped-call]
+        await serving
+
+    def stop(self) -> None:
+        """Ends the threads."""
+        self._feed.stop()
+        self.config.stop()
+
+    def _secret_problem(self, reference: EnvRef, project: str) -> str | None:
+        try:
+            resolve(reference, project, self._settings)
+        except Permanent as refused:
+            return refused.reason
+        return None
+
+
+def main(settings: Settings) -> None:
+    """Runs the api until SIGTERM or SIGINT; leaves with 1 when it cannot start."""
+    observe.configure_logs(settings, "api")
+    health = observe.Health()
+    observe.serve(settings, health)
+    api = Api(settings, health)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: api.stopping.set())
+    try:
+        api.start()
+        uvloop.run(api.serve())
+    except (RuntimeError, KafkaException, OSError) as error:
+        log.error("the job ends", error=str(error))
+        sys.exit(1)
+    finally:
+        api.stop()

@@ -1,0 +1,205 @@
+"""The api on a real Kafka: configuration, keys, alerts, restart."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.alert import AlertChange
+from schemas.codec import encode
+from schemas.documents.key import new_key
+from schemas.ids import record_key
+from schemas.topics import Topic
+from streams import kafka as kafka_clients
+from streams import schema_topic, topics
+from streams.api.job import Api
+from streams.cli.client import ApiError, Client
+from streams.config_feed import ConfigFeed
+from streams.local.ports import free_port
+from streams.observe import Health
+from streams.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+EXPECTED = {"all": ["done", "other", "open"], "open": ["other", "open"], "resolved": ["done"]}
+ADMIN = new_key(b"s" * 32, b"admin1")
+
+
+def scorer(name: str, project: str = "default", **spec: Any) -> dict[str, Any]:
+    given = {"type": "contains", "with": {"field": "output", "any": ["parcel"]}, **spec}
+    return {"apiVersion": "vedette/v1", "kind": "Scorer", "metadata": {"name": name, "project": project}, "spec": given}
+
+
+@pytest.fixture
+def settings(kafka: str, topic_prefix: str, tmp_path: Path) -> Settings:
+    file = tmp_path / "admin"
+    file.write_text(ADMIN + "\n")
+    made = Settings(
+        bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2, api_port=free_port(),
+        bootstrap_admin_key_file=file, env_allow={"*": ["*"]},
+    )  # fmt: skip
+    topics.create(made)
+    return made
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Client]:
+    api = Api(settings, Health())
+    api.start()
+    thread = threading.Thread(target=lambda: asyncio.run(api.serve()))
+    thread.start()
+    client = Client(f"http://127.0.0.1:{settings.api_port}", ADMIN)
+    wait_for(client)
+    try:
+        yield client
+    finally:
+        api.stopping.set()
+        thread.join(10)
+        api.stop()
+
+
+def wait_for(client: Client) -> None:
+    for _ in range(100):
+        try:
+            client.get("/api/v1/openapi.json")
+            return
+        except ApiError as error:
+            if error.status:
+                raise
+            time.sleep(0.05)
+    raise AssertionError("the api does not answer")
+
+
+def summary(answer: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(d["project"], d["name"], d["result"]) for d in answer["documents"]]
+
+
+def test_apply_is_in_effect_when_it_returns_and_diff_get_and_delete_agree(settings: Settings) -> None:
+    feed = ConfigFeed(settings)
+    feed.start()
+    with running(settings) as api:
+        answer = api.put("/api/v1/documents", [scorer("parcels")])
+        version = answer["documents"][0]["version"]
+        now = int(time.time() * 1000)
+        assert {name: v.version for name, v in feed.confirmed().in_effect("Scorer", "default", now).items()} == {
+            "parcels": version
+        }
+        assert summary(answer) == [("default", "parcels", "created")]
+        assert summary(api.put("/api/v1/documents", [scorer("parcels")])) == [("default", "parcels", "unchanged")]
+        assert api.post("/api/v1/documents/diff", [scorer("parcels")])["documents"][0]["diff"] == ""
+        changed = api.post("/api/v1/documents/diff", [scorer("parcels", threshold=0.5)])["documents"][0]
+        assert changed["result"] == "changed"
+        assert '+    "threshold": 0.5,' in changed["diff"]
+        got = api.get("/api/v1/documents", kind="scorers", name="parcels")["documents"]
+        assert [one["document"]["spec"]["with"] for one in got] == [{"field": "output", "any": ["parcel"]}]
+        assert summary(api.put("/api/v1/documents", [got[0]["document"]])) == [("default", "parcels", "unchanged")]
+        assert api.delete("/api/v1/documents/Scorer/parcels")["result"] == "deleted"
+        assert api.get("/api/v1/documents")["documents"] == []
+        with pytest.raises(ApiError, match="there is no Scorer 'parcels' in project default") as missing:
+            api.delete("/api/v1/documents/Scorer/parcels")
+        assert missing.value.status == 404
+    feed.stop()
+
+
+def test_one_bad_document_keeps_all_others_out(settings: Settings) -> None:
+    with running(settings) as api:
+        with pytest.raises(ApiError, match="nothing was applied: document 2: spec.type: no scorer type 'contians'"):
+            api.put("/api/v1/documents", [scorer("good"), scorer("bad", type="contians")])
+        assert api.get("/api/v1/documents")["documents"] == []
+
+
+def test_two_projects_do_not_cross(settings: Settings) -> None:
+    with running(settings) as admin:
+        made = admin.post("/api/v1/keys", {"projects": ["a"], "scopes": ["admin"], "label": "team a"})
+        team = Client(admin.url, made["key"])
+        admin.put("/api/v1/documents", [scorer("same", "b"), scorer("only-b", "b")])
+        nameless = scorer("same")
+        del nameless["metadata"]["project"]
+        assert summary(team.put("/api/v1/documents", [nameless])) == [("a", "same", "created")]
+        for forbidden in (
+            lambda: team.put("/api/v1/documents", [scorer("x", "b")]),
+            lambda: team.get("/api/v1/documents", project="b"),
+            lambda: team.delete("/api/v1/documents/Scorer/same", project="b"),
+            lambda: team.post("/api/v1/keys", {"projects": ["b"], "scopes": ["read"]}),
+            lambda: team.post("/api/v1/keys", {"all": True, "scopes": ["read"]}),
+        ):
+            with pytest.raises(ApiError, match="may use a, not project") as refused:
+                forbidden()
+            assert refused.value.status == 403
+        assert [d["document"]["metadata"] for d in team.get("/api/v1/documents")["documents"]] == [
+            {"name": "same", "project": "a"}
+        ]
+        assert [key["label"] for key in team.get("/api/v1/keys")["keys"]] == ["team a"]
+        assert team.get("/api/v1/status") == {"projects": ["a"]}
+        with pytest.raises(ApiError, match="there is no key"):
+            team.delete(f"/api/v1/keys/{b'admin1'.hex()}")
+        admin.delete(f"/api/v1/keys/{made['id']}")
+        with pytest.raises(ApiError, match="unknown or revoked"):
+            team.get("/api/v1/documents")
+
+
+def test_concurrent_applies_all_hold_and_one_creates(settings: Settings) -> None:
+    with running(settings) as api, ThreadPoolExecutor(12) as many:
+        own = many.map(lambda n: api.put("/api/v1/documents", [scorer(f"own-{n}"), scorer("shared")]), range(12))
+        results = [[d["result"] for d in answer["documents"]] for answer in own]
+        assert sorted(results) == sorted([["created", "created"], *([["created", "unchanged"]] * 11)])
+        assert len(api.get("/api/v1/documents")["documents"]) == 13
+
+
+def test_a_restarted_api_knows_everything_and_registers_its_first_key_once(settings: Settings) -> None:
+    with running(settings) as api:
+        api.put("/api/v1/documents", [scorer("kept")])
+        made = api.post("/api/v1/keys", {"all": True, "scopes": ["read"]})
+        before = api.get("/api/v1/documents"), api.get("/api/v1/keys")
+    with running(settings) as api:
+        assert (api.get("/api/v1/documents"), api.get("/api/v1/keys")) == before
+        assert Client(api.url, made["key"]).get("/api/v1/documents") == before[0]
+        other = api.post("/api/v1/keys", {"all": True, "scopes": ["admin"]})["key"]
+        api.delete(f"/api/v1/keys/{b'admin1'.hex()}")
+    api_again = Api(settings, Health())
+    api_again.start()
+    assert [key for key in api_again.config.configuration.all_newest("Key", "") if key == b"admin1".hex()] == []
+    assert len(other) == len(ADMIN)
+    api_again.stop()
+
+
+def test_alerts_are_read_from_kafka_and_listed_by_state_and_project(settings: Settings) -> None:
+    def change(project: str, alert: str, number: int, state: Any) -> AlertChange:
+        return AlertChange(
+            project=project, rule="r", rule_version="v", alert_id=alert, change=number, state=state,
+            kind="resolved" if state == "resolved" else "fired", fired_at=1, changed_at=10 + number,
+        )  # fmt: skip
+
+    producer = kafka_clients.producer(settings)
+    schema_topic.publish(settings, producer, AlertChange)
+    changes = [
+        change("p", "open", 0, "firing"), change("p", "done", 0, "firing"), change("p", "done", 1, "resolved"),
+        change("q", "other", 0, "firing"),
+    ]  # fmt: skip
+    for one in changes:
+        topic = kafka_clients.topic_name(settings, Topic.ALERTS)
+        producer.produce(topic, key=record_key(one.project, one.rule, []), value=encode(one))
+    producer.flush(10)
+    with running(settings) as api:
+        deadline = time.monotonic() + 20
+        told: dict[str, list[str]] = {}
+        while told != EXPECTED and time.monotonic() < deadline:
+            told = {state: ids(api.get("/api/v1/alerts", state=state)) for state in ("all", "open", "resolved")}
+            time.sleep(0.1)
+        assert told == EXPECTED
+        assert ids(api.get("/api/v1/alerts", project="q")) == ["other"]
+        with pytest.raises(ApiError, match="'burning' is no state"):
+            api.get("/api/v1/alerts", state="burning")
+        status = api.get("/api/v1/status")
+        assert status["projects"] == ["default", "p", "q"]
+        assert status["topics"][f"{settings.topic_prefix}vedette.alerts"] == {"partitions": 2, "records": 4}
+
+
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [alert["alert_id"] for alert in answer["alerts"]]

@@ -1,0 +1,168 @@
+"""Who is told, when it is tried again, when we give up."""
+
+import pytest
+
+from schemas.delivery import Delivery
+from schemas.documents.destination import EmailSpec, SlackSpec
+from schemas.documents.rule import RuleSpec
+from schemas.ids import partition_of
+from sinks.testing import ACKNOWLEDGED, FIRED, RENOTIFIED, RESOLVED, RULE
+from streams.logic import delivery as deliveries
+from streams.logic.ledger import Ledger
+
+NOW = 1_767_225_700_000
+SLACK = SlackSpec.model_validate({"type": "slack", "token": {"env": "T"}, "channel": "#agents"})
+MAIL = EmailSpec(type="email", to=("oncall@example.com", "lead@example.com"))
+DESTINATIONS = {"oncall-slack": SLACK, "oncall-mail": MAIL}
+
+
+def planned(change: object = FIRED, actions: list[object] | None = None) -> list[Delivery]:
+    given = (
+        RULE.model_dump(by_alias=True) if actions is None else {**RULE.model_dump(by_alias=True), "actions": actions}
+    )
+    spec = RuleSpec.model_validate(given)
+    return deliveries.plan(FIRED if change is None else change, spec, DESTINATIONS.get, NOW)  # type: ignore[arg-type]
+
+
+def test_each_destination_and_each_address_gets_an_entry_of_its_own() -> None:
+    assert [(entry.destination, entry.recipient) for entry in planned()] == [
+        ("oncall-slack", "#agents"),
+        ("oncall-mail", "oncall@example.com"),
+        ("oncall-mail", "lead@example.com"),
+        ("email", "me@example.com"),
+    ]
+    assert planned()[0] == Delivery(
+        project="default",
+        destination="oncall-slack",
+        alert_id=FIRED.alert_id,
+        change=0,
+        recipient="#agents",
+        state="pending",
+        rule=FIRED.rule,
+        group_key=FIRED.group_key,
+        due_at=NOW,
+        planned_at=NOW,
+        changed_at=NOW,
+        alert=FIRED,
+    )
+
+
+def test_nobody_is_told_twice_datasets_are_left_out_and_an_unknown_destination_is_planned() -> None:
+    actions = [
+        {"email": ["a@x.org", "a@x.org"]},
+        {"dataset": "kept"},
+        {"notify": "gone"},
+        {"email": ["a@x.org"]},
+        {"notify": "gone"},
+    ]
+    entries = planned(actions=list(actions))
+    assert [(entry.destination, entry.recipient) for entry in entries] == [("email", "a@x.org"), ("gone", "")]
+
+
+def test_an_entry_stands_where_its_destination_stands() -> None:
+    slack, mail, other, _ = planned()
+    assert deliveries.key(slack) == (f'["default","oncall-slack","{FIRED.alert_id}",0,"#agents"]'.encode())
+    assert deliveries.partition(slack, 12) == partition_of(b'["default","oncall-slack"]', 12)
+    assert deliveries.partition(mail, 12) == deliveries.partition(other, 12)
+
+
+def test_pauses_double_from_one_second_to_five_minutes_within_a_fifth() -> None:
+    entry = planned()[0]
+    for attempt in range(40):
+        again = deliveries.retry(entry, "busy", None, NOW)
+        pause = again.due_at - NOW
+        middle = min(1000 * 2**attempt, 300_000)
+        assert 0.8 * middle <= pause <= 1.2 * middle
+        assert again == entry.model_copy(
+            update={"attempts": attempt + 1, "reason": "busy", "due_at": again.due_at, "changed_at": NOW}
+        )
+        assert again == deliveries.retry(entry, "busy", None, NOW)
+        entry = again
+
+
+def test_pauses_of_different_entries_differ() -> None:
+    assert len({deliveries.retry(entry, "busy", None, NOW).due_at for entry in planned()}) == 4
+
+
+@pytest.mark.parametrize(("asked_s", "pause_ms"), [(30, 30_000), (9999, 3600_000)])
+def test_a_destination_is_left_alone_as_long_as_it_asks_but_at_most_an_hour(asked_s: float, pause_ms: int) -> None:
+    assert deliveries.retry(planned()[0], "slow down", asked_s, NOW).due_at == NOW + pause_ms
+
+
+def test_after_a_day_an_entry_fails_with_its_last_reason() -> None:
+    entry = planned()[0].model_copy(update={"attempts": 300})
+    day = 24 * 3600_000
+    assert deliveries.retry(entry, "busy", None, NOW + day - 1).state == "pending"
+    assert deliveries.retry(entry, "busy", None, NOW + day) == entry.model_copy(
+        update={
+            "state": "failed",
+            "attempts": 301,
+            "reason": "given up after 24 h and 301 attempts; the last one: busy",
+            "changed_at": NOW + day,
+            "due_at": 0,
+            "alert": None,
+        }
+    )
+
+
+def test_what_is_sent_keeps_its_reference_and_no_longer_its_alert() -> None:
+    entry = planned()[0].model_copy(update={"attempts": 2, "reason": "busy"})
+    assert deliveries.sent(entry, "C1,17.1", NOW + 5) == entry.model_copy(
+        update={
+            "state": "sent", "attempts": 3, "reason": "", "reference": "C1,17.1", "changed_at": NOW + 5, "due_at": 0, "alert": None
+        }
+    )  # fmt: skip
+
+
+def test_fired_resolved_and_unanswered_renotifications_page_and_the_rest_edits() -> None:
+    answered = RENOTIFIED.model_copy(update={"state": "acknowledged"})
+    changes = (FIRED, RENOTIFIED, answered, ACKNOWLEDGED, RESOLVED)
+    assert [deliveries.telling(change) for change in changes] == ["page", "page", "edit", "edit", "page"]
+
+
+def test_an_edit_is_suppressed_where_nothing_can_be_edited() -> None:
+    edit = planned(ACKNOWLEDGED)[0]
+    assert deliveries.not_told(edit, SLACK, "C1,17.1") is None
+    assert deliveries.not_told(edit, SLACK, "") == "there is no earlier message to edit"
+    reason = "acknowledged while acknowledged: mail is sent when an alert fires or resolves"
+    assert deliveries.not_told(edit, MAIL, "<id>") == reason
+    assert deliveries.not_told(planned(RESOLVED)[0], MAIL, "") is None
+
+
+def test_a_snoozed_alert_that_fires_again_is_suppressed_until_the_snooze_ends() -> None:
+    snoozed = RENOTIFIED.model_copy(update={"until": RENOTIFIED.changed_at + 1})
+    over = RENOTIFIED.model_copy(update={"until": RENOTIFIED.changed_at})
+    assert deliveries.not_told(planned(snoozed)[0], SLACK, "C1,17.1") == "the alert is snoozed"
+    assert deliveries.not_told(planned(over)[0], SLACK, "C1,17.1") is None
+
+
+def test_a_later_change_waits_for_the_earlier_one_but_not_for_another_recipient() -> None:
+    ledger = Ledger()
+    actions: list[object] = [{"email": ["a@x.org", "b@x.org"]}]
+    for entry in planned(FIRED, actions) + planned(RESOLVED, actions):
+        ledger.apply(deliveries.key(entry), entry)
+    place = ("default", "email")
+    first = ledger.next(place)
+    assert first is not None
+    waiting = deliveries.retry(first, "busy", 3600, NOW)
+    ledger.apply(deliveries.key(first), waiting)
+    second = ledger.next(place)
+    assert second is not None
+    assert (second.change, second.recipient) == (0, "b@x.org")
+    ledger.apply(deliveries.key(second), deliveries.sent(second, "<b0>", NOW))
+    third = ledger.next(place)
+    assert third is not None
+    assert (third.change, third.recipient, ledger.reference(third)) == (RESOLVED.change, "b@x.org", "<b0>")
+    ledger.apply(deliveries.key(third), deliveries.sent(third, "<b3>", NOW))
+    assert ledger.next(place) == waiting
+
+
+def test_terminal_entries_leave_after_a_fortnight_and_pending_ones_stay() -> None:
+    ledger = Ledger()
+    old, young, pending, _ = planned()
+    ledger.apply(b"old", deliveries.sent(old, "x", NOW))
+    ledger.apply(b"young", deliveries.failed(young, "x", NOW + 1))
+    ledger.apply(b"pending", pending)
+    assert ledger.expired(NOW + deliveries.FORGET_AFTER_MS + 1) == [b"old"]
+    assert not deliveries.forgotten(NOW, NOW + deliveries.FORGET_AFTER_MS - 1)
+    assert deliveries.forgotten(NOW, NOW + deliveries.FORGET_AFTER_MS)

@@ -1,0 +1,334 @@
+"""The rule of the product page, in sentences: 3 failures in 5 minutes, then quiet for 30."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from schemas.alert import AlertChange
+from schemas.codec import encode
+from schemas.documents.base import format_duration, parse_duration
+from schemas.documents.rule import RuleSpec
+from schemas.rule import Evaluated, RuleEvent
+from schemas.rule_state import RuleState, unpack_subjects
+from streams.logic.rules import Position, RuleVersion, step, tick
+
+NOON = 1_700_000_000_000
+
+
+def time(text: str) -> int:
+    """`3m20s`, or `3m20s-1ms`, after noon."""
+    after, _, less = text.partition("-")
+    return NOON + parse_duration(after) - (parse_duration(less) if less else 0)
+
+
+@dataclass
+class Counter:
+    """One rule and group. Subjects are named by the time at which they matched, unless a name is given."""
+
+    knobs: dict[str, Any] = field(default_factory=lambda: {"times": 3, "within": "5m", "cooldown": "30m"})
+    state: RuleState | None = None
+    changes: list[AlertChange] = field(default_factory=list)
+    why: dict[str, int] = field(default_factory=dict)
+    offset: int = 0
+    edited: int = 0
+    deleted: bool = False
+
+    @property
+    def rule(self) -> RuleVersion:
+        spec = {"when": {"all": [{"scorer": f"scorer {self.edited}", "is": "fails"}]}, "group_by": ["agent"]}
+        version = ",".join(f"{name}={value}" for name, value in {**self.knobs, "scorer": self.edited}.items())
+        return RuleVersion("p", "r", version, RuleSpec.model_validate({**spec, **self.knobs}), self.edited)
+
+    def edit(self, *, conditions: bool = False, **knobs: Any) -> None:
+        self.knobs = {**self.knobs, **knobs}
+        self.edited += conditions
+
+    def push(self, *at: str, subject: str = "", appended: str = "", matched: bool = True) -> list[str]:
+        """Folds one record of matches; returns what they told."""
+        evaluated = tuple(
+            Evaluated(subject_kind="span", subject_id=subject or t, ingested_at=time(t), matched=matched) for t in at
+        )
+        self.offset += 1
+        event = RuleEvent(project="p", rule="r", rule_version=self.rule.version, group=("ann",), evaluated=evaluated)
+        done = step(self.rule, self.state, event, Position(0, self.offset, time(appended or max(at, key=time))))
+        self.state, self.why = done.state, dict(done.why)
+        self.changes += done.changes
+        return [change.kind for change in done.changes]
+
+    def tick(self, at: str) -> list[str]:
+        assert self.state is not None
+        self.offset += 1
+        done = tick(None if self.deleted else self.rule, self.state, Position(0, self.offset, time(at)))
+        self.state, self.why = done.state, dict(done.why)
+        self.changes += done.changes
+        return [change.kind for change in done.changes]
+
+    def told(self) -> Iterator[str]:
+        """Every change in a line."""
+        for change in self.changes:
+            fields = f"subjects={change.subjects} matched={change.matched} suppressed={change.suppressed}"
+            after = format_duration(change.changed_at - NOON)
+            yield f"{change.change} {change.kind} at {after}: {fields}"
+
+
+@pytest.fixture
+def counter() -> Counter:
+    return Counter()
+
+
+def test_the_third_failure_in_five_minutes_fires(counter: Counter) -> None:
+    assert [counter.push(at) for at in ("0m", "1m", "2m")] == [[], [], ["fired"]]
+    (fired,) = counter.changes
+    assert fired == AlertChange(
+        project="p",
+        rule="r",
+        rule_version=counter.rule.version,
+        group=("ann",),
+        group_key='{"agent":"ann"}',
+        alert_id=fired.firing_id,
+        change=0,
+        kind="fired",
+        state="firing",
+        severity="warning",
+        firing_id=fired.firing_id,
+        fired_at=time("2m"),
+        changed_at=time("2m"),
+        cooldown_until=time("32m"),
+        subjects=3,
+        matched=3,
+        cause="3 in 5m, 3 are enough",
+        evidence=tuple(
+            Evaluated(subject_kind="span", subject_id=t, ingested_at=time(t)) for t in ("0m", "1m", "2m")
+        ),
+        events_partition=0,
+        events_offset=3,
+    )
+
+
+def test_the_window_is_half_open(counter: Counter) -> None:
+    assert counter.push("0m", "1m", "5m") == []
+    assert Counter().push("0m", "1m", "5m-1ms") == ["fired"]
+
+
+def test_a_subject_counts_once_however_often_it_comes(counter: Counter) -> None:
+    assert counter.push("0m", "1m") == []
+    assert [counter.push("1m") for _ in range(3)] == [[], [], []]
+    assert counter.push("2m", "2m") == ["fired"]
+    assert counter.why == {"fired": 1, "duplicate": 1}
+
+
+def test_subjects_that_did_not_match_move_nothing(counter: Counter) -> None:
+    assert counter.push("0m", "1m", "2m", "3m", matched=False) == []
+    assert counter.state == RuleState()
+
+
+def test_a_late_match_fires_the_window_it_completes(counter: Counter) -> None:
+    assert counter.push("0m", "2m", "9m") == []
+    assert counter.push("1m", appended="9m") == ["fired"]
+    assert counter.changes[0].fired_at == time("1m")
+
+
+def test_a_match_older_than_watermark_within_and_lateness_is_too_late(counter: Counter) -> None:
+    counter.push("20m")
+    assert counter.push("5m-1ms", appended="20m") == []
+    assert counter.why == {"too late": 1}
+    counter.push("5m", appended="20m")
+    assert counter.why == {"counted": 1}
+
+
+def test_exactly_the_cooldown_later_it_fires_again(counter: Counter) -> None:
+    counter.push("0m", "1m", "2m", "29m", "30m")
+    assert counter.push("32m-1ms") == []
+    assert counter.why == {"suppressed": 1}
+    assert counter.push("32m") == ["renotified"]
+
+
+def test_suppressed_matches_are_told_with_the_next_change_and_never_extend_the_cooldown(counter: Counter) -> None:
+    counter.push("0m", "1m", "2m")
+    counter.push("10m", "20m", "30m", "31m")
+    counter.push("32m")
+    counter.push("62m-1ms")
+    assert list(counter.told()) == [
+        "0 fired at 2m: subjects=3 matched=3 suppressed=0",
+        "1 renotified at 32m: subjects=3 matched=8 suppressed=4",
+    ]
+
+
+def test_a_firing_does_not_empty_the_window() -> None:
+    counter = Counter({"times": 3, "within": "5m", "cooldown": "1m"})
+    counter.push("0m", "1m", "2m")
+    assert counter.push("3m") == ["renotified"]
+    assert counter.changes[-1].subjects == 4
+
+
+def test_the_cooldown_lies_on_either_side_of_a_firing() -> None:
+    counter = Counter({"times": 1, "within": "40m", "cooldown": "30m"})
+    assert counter.push("40m") == ["fired"]
+    assert counter.push("10m1ms", appended="40m") == []
+    assert counter.push("10m", appended="40m") == ["renotified"]
+
+
+def test_an_alert_resolves_after_silence(counter: Counter) -> None:
+    counter.push("0m", "1m", "2m", "10m")
+    assert counter.tick("40m-1ms") == []
+    assert counter.tick("40m") == ["resolved"]
+    assert list(counter.told())[1:] == ["1 resolved at 40m: subjects=3 matched=4 suppressed=1"]
+    assert counter.tick("41m") == []
+
+
+def test_silence_is_what_resolve_after_says() -> None:
+    counter = Counter({"times": 1, "resolve_after": "90s"})
+    counter.push("0m")
+    assert [counter.tick(at) for at in ("89s", "90s")] == [[], ["resolved"]]
+    assert counter.changes[-1].cause == "no match for 1m30s"
+
+
+def test_a_match_that_is_too_late_does_not_break_the_silence() -> None:
+    counter = Counter({"times": 1, "resolve_after": "10m", "within": "1m"})
+    counter.push("20m")
+    counter.push("0m", appended="29m")
+    assert counter.tick("30m") == ["resolved"]
+
+
+def test_resolving_does_not_end_the_cooldown(counter: Counter) -> None:
+    counter.edit(resolve_after="1m")
+    counter.push("0m", "1m", "2m")
+    assert counter.tick("4m") == ["resolved"]
+    assert counter.push("4m1s", "4m2s", "4m3s") == []
+    assert counter.push("32m", "32m1s", "32m2s") == ["fired"]
+    assert list(counter.told()) == [
+        "0 fired at 2m: subjects=3 matched=3 suppressed=0",
+        "1 resolved at 4m: subjects=3 matched=3 suppressed=0",
+        "0 fired at 32m2s: subjects=3 matched=3 suppressed=3",
+    ]
+    assert len({change.alert_id for change in counter.changes}) == 2
+
+
+@pytest.mark.parametrize("ended", ["deleted", "disabled"])
+def test_a_rule_that_ended_resolves_its_alert_at_the_next_tick(counter: Counter, ended: str) -> None:
+    counter.push("0m", "1m", "2m")
+    counter.edit(enabled=ended == "deleted")
+    counter.deleted = ended == "deleted"
+    assert counter.tick("2m5s") == ["resolved"]
+    assert counter.changes[-1].cause == f"the rule was {ended}"
+
+
+def test_an_acknowledged_alert_stays_acknowledged_when_it_is_renotified(counter: Counter) -> None:
+    counter.push("0m", "1m", "2m")
+    assert counter.state is not None
+    assert counter.state.open is not None
+    acknowledged = counter.state.open.model_copy(update={"state": "acknowledged", "change": 1})
+    counter.state = counter.state.model_copy(update={"open": acknowledged})
+    assert counter.push("32m", "33m", "34m") == ["renotified"]
+    assert [(change.change, change.state) for change in counter.changes] == [(0, "firing"), (2, "acknowledged")]
+
+
+def test_an_edit_of_times_keeps_the_window(counter: Counter) -> None:
+    counter.push("0m", "1m")
+    counter.edit(times=4)
+    assert counter.push("2m") == []
+    assert counter.push("3m") == ["fired"]
+
+
+def test_an_edit_of_the_conditions_clears_the_window_but_not_the_cooldown(counter: Counter) -> None:
+    counter.push("0m", "1m", "2m")
+    counter.edit(conditions=True)
+    assert counter.push("28m", "29m", "30m") == []
+    assert counter.push("33m") == ["renotified"]
+    assert [change.subjects for change in counter.changes] == [3, 3]
+
+
+def test_a_match_of_conditions_that_were_edited_is_stale(counter: Counter) -> None:
+    old = Counter(dict(counter.knobs))
+    counter.edit(conditions=True)
+    counter.push("1m", "2m")
+    old.state = counter.state
+    assert old.push("1m30s", appended="2m") == []
+    assert old.why == {"stale version": 1}
+    assert old.state is counter.state
+
+
+def test_a_shorter_within_lets_nothing_be_counted_twice() -> None:
+    """The edit forgets what the longer window knew; the events of before it may still be handed over again."""
+    counter = Counter({"times": 1, "within": "2h", "cooldown": "1m"})
+    counter.push("0m", "1m")
+    counter.edit(within="10s")
+    counter.push("100m")
+    before = counter.state
+    counter.edit(within="2h")
+    counter.push("1m", appended="1m")
+    assert counter.why == {"too late": 1}
+    assert counter.state is before
+
+
+def test_an_event_met_again_tells_the_same_again_and_changes_nothing(counter: Counter) -> None:
+    counter.push("0m", "1m", "2m")
+    counter.push("32m", "33m", "34m")
+    before = counter.state
+    assert counter.push("0m", "1m", "2m") == ["fired"]
+    assert counter.push("32m", "33m", "34m") == ["renotified"]
+    assert counter.state is before
+    assert list(map(encode, counter.changes[2:])) == list(map(encode, counter.changes[:2]))
+
+
+def test_a_tick_met_again_tells_the_same_again_even_when_another_alert_is_open(counter: Counter) -> None:
+    counter.edit(resolve_after="1m")
+    counter.push("0m", "1m", "2m")
+    counter.tick("4m")
+    counter.push("32m", "33m", "34m")
+    before = counter.state
+    assert counter.tick("4m") == ["resolved"]
+    assert counter.changes[-1] == counter.changes[1]
+    counter.deleted = True
+    assert counter.tick("20m") == []  # when the deletion was in effect no alert was open: the open one came later
+    assert counter.state is before
+
+
+def test_an_alert_is_resolved_as_it_was_told_however_long_ago(counter: Counter) -> None:
+    """Its changes left the outbox long ago, and the rule groups by something else now."""
+    counter.edit(resolve_after="1d", cooldown="1m")
+    counter.push("0m", "1m", "2m")
+    for at in ("3h", "6h"):
+        counter.push(at)
+    counter.edit(group_by=["customer", "session"])
+    assert counter.tick("30h") == ["resolved"]
+    fired, resolved = counter.changes
+    assert resolved.group_key == '{"agent":"ann"}'
+    assert (resolved.firing_id, resolved.subjects, resolved.matched) == (fired.firing_id, 3, 5)
+
+
+def test_a_match_for_which_there_is_no_room_is_too_late_and_fires_nothing() -> None:
+    counter = Counter({"times": 2, "within": "5m", "cooldown": "1s"})
+    counter.push(*(f"10m{n}ms" for n in range(512)))
+    assert counter.push("6m", appended="11m") == []
+    assert counter.why == {"too late": 1}
+    assert counter.push("6m", appended="11m") == []
+    assert counter.why == {"too late": 1}
+
+
+def test_a_rule_and_group_is_forgotten_three_days_after_its_last_match(counter: Counter) -> None:
+    counter.push("0m")
+    counter.tick("72h")
+    assert counter.state is not None
+    counter.tick("72h1ms")
+    assert counter.state is None
+
+
+def test_a_state_stays_small_however_much_matches(counter: Counter) -> None:
+    counter.edit(cooldown="0s", times=1)
+    for minute in range(60):
+        counter.push(*(f"{minute}m{n}ms" for n in range(100)))
+    assert counter.state is not None
+    assert len(unpack_subjects(counter.state.subjects)) == 512
+    assert len(counter.state.firings) == 512
+    assert len(counter.state.outbox) <= 256
+    assert len(encode(counter.state)) < 1_000_000
+
+
+def test_a_state_of_a_quiet_rule_is_tiny(counter: Counter) -> None:
+    for hour in range(48):
+        counter.push(*(f"{hour}h{n}m" for n in range(40)))
+    assert counter.state is not None
+    assert len(encode(counter.state)) < 20_000
