@@ -24,7 +24,8 @@ class Contains:
         text = subject.text(self.field)
         if text is None:
             return lacks(subject, self.field)
-        found = [word for word in self.any if self._fold(word) in self._fold(text)]
+        folded = self._fold(text)
+        found = [word for word in self.any if self._fold(word) in folded]
         reason = f"{self.field} contains {found[0]!r}" if found else f"{self.field} contains none of {list(self.any)}"
         return Verdict(value=float(bool(found)), measured=len(found), reason=reason)
 

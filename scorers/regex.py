@@ -1,5 +1,6 @@
 """`type: regex`"""
 
+import asyncio
 from functools import cached_property
 from typing import Self
 
@@ -9,6 +10,10 @@ from pydantic.dataclasses import dataclass
 
 from schemas.subject import Subject
 from scorers.scorer import SETTINGS, Verdict, lacks
+
+MOST = 1000
+AT_ONCE_S = 0.02
+"""A pattern that needs longer goes on in a thread."""
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -39,10 +44,20 @@ class Regex:
         text = subject.text(self.field)
         if text is None:
             return lacks(subject, self.field)
-        count, first = 0, ""
-        for found in self._compiled.finditer(text, timeout=self.seconds, concurrent=True):
-            count, first = count + 1, first or found.group()
-            if count == 1000:
-                break
+        try:
+            count, first = self._found(text, min(AT_ONCE_S, self.seconds))
+        except TimeoutError:  # it must not hold back everybody else of this worker
+            count, first = await asyncio.to_thread(self._found, text, self.seconds)
         reason = f"{self.field} matches {first[:100]!r}" if count else f"{self.field} does not match {self.pattern!r}"
         return Verdict(value=float((count > 0) != self.forbidden), measured=count, reason=reason)
+
+    def _found(self, text: str, seconds: float) -> tuple[int, str]:
+        count, first = 0, ""
+        try:
+            for found in self._compiled.finditer(text, timeout=seconds, concurrent=True):
+                count, first = count + 1, first or found.group()
+                if count == MOST:
+                    break
+        except TimeoutError:
+            raise TimeoutError(f"{self.pattern!r} needs more than {seconds:g} s on this text: it backtracks") from None
+        return count, first

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from schemas.alert import AlertChange
 from schemas.codec import Undecodable, UnknownSchema, encode
-from schemas.ids import partition_of
+from schemas.ids import partition_of, record_key
 from schemas.rule import RuleEvent, Tick
 from schemas.rule_state import RuleState
 from schemas.topics import COUNTER_STATE, Topic
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 TICK_S = 5.0
 WEDGED_AFTER_S = 30.0
-"""A job that has not read its own tick for this long ends and is started again."""
+"""A job that has read nothing for this long, not even its own ticks, ends and is started again."""
 
 FOLDED = Counter("vedette_rule_subjects_total", "Subjects folded into rules, by what they did", ["why"])
 
@@ -40,9 +40,11 @@ def changes(received: Received, state: RuleState | None, configuration: Configur
     """Folds one rule event into the state of its rule and group.
 
     Raises:
-        Undecodable: the event names a rule version that never was, or carries a command.
+        Undecodable: the event names a rule version that never was, carries a command, or stands under a foreign key.
     """
     event = received.of(RuleEvent)
+    if received.key != record_key(event.project, event.rule, event.group):  # states are found by it, ticks read it
+        raise Undecodable(f"the key of a rule event is [project, rule, group], not {received.key!r}")
     if event.command is not None or not event.evaluated:
         raise Undecodable("a rule event without subjects; commands are not understood by this version")
     newest = max(evaluated.ingested_at for evaluated in event.evaluated)
@@ -102,12 +104,6 @@ class StateTable(faust.Table):
         known: RuleState | None = self.data.data.get(event.key)
         return bool(known is None or event.value is None or event.value.writes >= known.writes)
 
-    def forget_partitions(self, partitions: set[int], count: int) -> None:
-        """Drops what memory still holds of partitions that are about to be recovered."""
-        states = self.data.data
-        for key in [key for key in states if partition_of(key, count) in partitions]:
-            del states[key]
-
 
 class StateCodec(faust.Codec):
     """`RuleState` in Avro, as every other record."""
@@ -140,13 +136,13 @@ class Count:
         )
         app = self.job.app
         self.table = StateTable(
-            app, name=COUNTER_STATE, key_type=bytes, value_type=RuleState, partitions=settings.partitions,
+            app, name=COUNTER_STATE, key_type=bytes, value_type=None, partitions=settings.partitions,  # the codec makes it
             schemas=self.job.schemas, learn=self.job.learn,
         )  # fmt: skip
         app.tables.add(self.table)
         self.source = app.topic(kafka.topic_name(settings, Topic.RULE_EVENTS), key_type=bytes, value_type=bytes)
         self.partitions = settings.partitions
-        self.ticks_read: dict[int, float] = {}
+        self.read_at: dict[int, float] = {}
         app.agent(self.source, name="count-vedette.rule-events")(self.agent)
         app.timer(TICK_S)(self.write_ticks)
         app.on_partitions_assigned.connect(self.assigned)  # type: ignore[arg-type]
@@ -159,9 +155,10 @@ class Count:
 
     async def fold(self, entry: InFlight[EventT], received: Received) -> None:
         """Folds one event or tick, and acks it when its changelog and its alerts are acknowledged."""
+        self.read_at[received.partition] = time.monotonic()
         outs = await self.job.outcome(received, self._alerts)
         futures: list[asyncio.Future[Any]] = self.table.take_sent()
-        futures += [await self.job.producer.send(out) for out in outs]
+        futures += await self.job.send(outs)
         self.job.acks.when(entry, futures)
         observe.RECORDS.labels("count", received.topic).inc()
 
@@ -174,10 +171,9 @@ class Count:
         return [_out(received.key, change) for change in done.changes]
 
     def _ticked(self, received: Received, configuration: Configuration) -> list[Out]:
-        self.ticks_read[received.partition] = time.monotonic()
         mine = {k: s for k, s in self.table.data.data.items() if partition_of(k, self.partitions) == received.partition}
         outs = []
-        for key, done in due_changes(received, mine, configuration):
+        for key, done in list(due_changes(received, mine, configuration)):  # all or nothing is kept
             self._keep(key, done)
             outs += [_out(key, change) for change in done.changes]
         return outs
@@ -193,7 +189,7 @@ class Count:
     async def write_ticks(self) -> None:
         """Writes a tick into each partition that this worker owns, and ends the process when none comes back."""
         if not self.job.app.flow_control.is_active():
-            self.ticks_read.clear()
+            self.read_at.clear()
             return
         topic = kafka.topic_name(self.job.settings, Topic.RULE_EVENTS)
         for tp in self.job.app.consumer.assignment():
@@ -202,16 +198,13 @@ class Count:
                 await self.job.producer.send(Out(Topic.RULE_EVENTS, None, Tick(job="count"), partition=tp.partition))
 
     def _end_if_wedged(self, partition: int) -> None:
-        read = self.ticks_read.setdefault(partition, time.monotonic())
+        read = self.read_at.setdefault(partition, time.monotonic())
         if time.monotonic() - read > WEDGED_AFTER_S:
             log.critical("own ticks do not come back: wedged", partition=partition, seconds=WEDGED_AFTER_S)
             os._exit(RESTART)
 
     async def assigned(self, app: Any, assigned: Iterable[TP], **_: Any) -> None:  # noqa: ARG002
-        """Recovery begins from nothing: memory may hold states that another worker has moved on."""
-        topic = kafka.topic_name(self.job.settings, Topic.RULE_EVENTS)
-        partitions = {tp.partition for tp in assigned if tp.topic == topic}
-        self.table.forget_partitions(partitions, self.partitions)
+        """Waits for own ticks anew. Memory stays: recovery reads the changelog on from where this worker left it."""
         self.ticks_read.clear()
 
 

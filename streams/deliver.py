@@ -126,42 +126,45 @@ class Teller:
         try:
             return await self._send(entry, reference), 0.0
         except TimeoutError:
-            return deliveries.retry(entry, f"no answer within {self.attempt_s:g} s", None, now_ms()), 0.0
+            return _again(entry, Transient(f"no answer within {self.attempt_s:g} s"))
         except Transient as failure:
-            return deliveries.retry(
-                entry, failure.reason, failure.retry_after_s, now_ms()
-            ), failure.retry_after_s or 0.0
+            return _again(entry, failure)
         except Permanent as failure:
             return deliveries.failed(entry, failure.reason, now_ms()), 0.0
         except Exception as error:  # a mistake of ours must not stop the other destinations
             log.exception("unexpected failure of a sink", destination=entry.destination, alert=entry.alert_id)
-            return deliveries.retry(
-                entry, f"unexpected {type(error).__name__}; the job's log has the details", None, now_ms()
-            ), 0.0
+            return _again(entry, Transient(f"unexpected {type(error).__name__}; the job's log has the details"))
 
     async def _send(self, entry: Delivery, reference: str) -> Delivery:
+        change = entry.alert
+        if change is None:
+            raise Permanent("the ledger's entry lacks its alert change")
         configuration = await asyncio.to_thread(self.confirmed)
         spec = destinations.of_entry(configuration, entry.project, entry.destination, entry.recipient)
-        reason = deliveries.not_told(entry, spec, reference)
-        if reason is not None or entry.alert is None:
-            return deliveries.suppressed(entry, reason or "", now_ms())
-        quiet = deliveries.telling(entry.alert) == "edit"
-        terms = rule(configuration, entry.alert)
-        message = compose(entry.alert, terms, self.settings.public_url, entry.recipient, reference, quiet=quiet)
+        reason = deliveries.not_told(change, spec, reference)
+        if reason is not None:
+            return deliveries.suppressed(entry, reason, now_ms())
+        quiet, terms = deliveries.telling(change) == "edit", rule(configuration, change)
+        message = compose(change, terms, self.settings.public_url, entry.recipient, reference, quiet=quiet)
         sink = destinations.sink(spec, entry.project, self.settings)
         async with asyncio.timeout(self.attempt_s):
             told = await sink.send(message)
-        observe.E2E_SECONDS.labels(JOB).observe(max(now_ms() - entry.alert.changed_at, 0) / 1000)
+        observe.E2E_SECONDS.labels(JOB).observe(max(now_ms() - change.changed_at, 0) / 1000)
         return deliveries.sent(entry, told, now_ms())
+
+
+def _again(entry: Delivery, failure: Transient) -> tuple[Delivery, float]:
+    return deliveries.retry(entry, failure.reason, failure.retry_after_s, now_ms()), failure.retry_after_s or 0.0
 
 
 def main(settings: Settings) -> None:
     """Runs the job until SIGTERM or SIGINT; leaves with 1 when either stage cannot go on."""
     observe.configure_logs(settings, JOB)
-    _check(settings)
-    topics.wait_until_ready(settings, [kafka.topic_name(settings, Topic.DELIVERIES)])
-    feed = ConfigFeed(settings)
-    feed.start()
+    try:
+        feed = _prepared(settings)
+    except (Permanent, RuntimeError) as wrong:
+        log.error("the job ends", error=str(wrong))
+        sys.exit(1)
     planner = Planner(feed.confirmed, partitions(settings))
     planning = Loop(JOB, settings, {Topic.ALERTS: AlertChange}, planner.deliveries, writes=(Delivery,))
     sender = Sender(settings, Teller(settings, feed.confirmed), on_end=planning.stopping.set)
@@ -176,14 +179,14 @@ def main(settings: Settings) -> None:
         sys.exit(1)
 
 
-def _check(settings: Settings) -> None:
-    if settings.smtp_url is None:
-        return
-    try:
+def _prepared(settings: Settings) -> ConfigFeed:
+    """Checks what would otherwise fail with the first alert, and reads the configuration."""
+    if settings.smtp_url is not None:
         destinations.mail_by_url(settings.smtp_url, settings.smtp_from)
-    except Permanent as wrong:
-        log.error("the job ends", error=wrong.reason)
-        sys.exit(1)
+    topics.wait_until_ready(settings, [kafka.topic_name(settings, Topic.DELIVERIES)])
+    feed = ConfigFeed(settings)
+    feed.start()
+    return feed
 
 
 def partitions(settings: Settings) -> int:

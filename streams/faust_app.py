@@ -10,15 +10,17 @@ import os
 import ssl
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import faust
 import structlog
+from confluent_kafka import KafkaException
 from faust.types import TP, AppT, EventT
 
-from schemas.codec import Schemas, UnknownSchema
+from schemas.codec import Schemas, Undecodable, UnknownSchema
 from schemas.record import MAX_RECORD_BYTES, Record
 from schemas.topics import Topic
 from sinks.sink import Transient
@@ -27,13 +29,15 @@ from streams.async_producer import AsyncProducer
 from streams.config_feed import ConfigFeed
 from streams.logic.configuration import Configuration
 from streams.logic.offsets import InFlight, OffsetTracker
-from streams.loop import Out, Reads, Received, dead_letter
+from streams.loop import Out, Reads, Received, dead_letter, too_many_unreadable
 from streams.settings import Settings
 
 log = structlog.get_logger()
 
 Handler = Callable[[Received], Awaitable[list[Out]]]
 
+WEDGED_AFTER_S = 120
+"""A worker that has had no partition to work on, or is still recovering, for this long starts again."""
 RESTART = 70
 """Exit code of a job that must start again from its last commit."""
 
@@ -146,13 +150,14 @@ class FaustJob:
     ) -> None:
         self.job, self.settings, self.reads, self.writes = job, settings, reads, writes
         self.app = faust_app(job, settings, **further)
-        self.health = observe.Health(wedged_after_s=120)
+        self.health = observe.Health(wedged_after_s=WEDGED_AFTER_S)
         self.acks = Acks()
         self._feed = ConfigFeed(settings)
         self._schemas = Schemas()
         self._schema_topic = schema_topic.SchemaTopic(settings, self._schemas)
         self._reading = threading.Lock()
         self._producer: AsyncProducer | None = None
+        self._unreadable_in_a_row = 0
         self.app.on_partitions_revoked.connect(self._revoked)  # type: ignore[arg-type]
         self.app.timer(1.0)(self._beat)
 
@@ -181,17 +186,24 @@ class FaustJob:
         self.app.agent(source, name=agent.__name__)(agent)
 
     async def _handle(self, topic: Topic, entry: InFlight[EventT], handle: Handler) -> None:
-        received = raw(topic, entry.event)
-        outs = await self.outcome(received, handle)
+        outs = await self.outcome(raw(topic, entry.event), handle)
         observe.RECORDS.labels(self.job, topic).inc()
-        self.acks.when(entry, [await self.producer.send(out) for out in outs])
+        self.acks.when(entry, await self.send(outs))
+
+    async def send(self, outs: Iterable[Out]) -> list["asyncio.Future[Any]"]:
+        """Hands records over and returns the futures of their acks; ends the process when it cannot: the input is read again."""
+        try:
+            return [await self.producer.send(out) for out in outs]
+        except Exception as error:
+            log.critical("a record cannot be sent", error=f"{type(error).__name__}: {error}")
+            os._exit(RESTART)
 
     async def outcome(self, received: Received, handle: Handler) -> list[Out]:
         """Returns what a record causes; what cannot be handled causes a dead letter. Never raises."""
         pause_s = 0.5
         while True:
             try:
-                return await handle(await self.decoded(received))
+                return [out.encoded() for out in await handle(await self.decoded(received))]
             except (Transient, UnknownSchema) as failure:
                 observe.RETRIES.labels(self.job).inc()
                 pause_s = min(pause_s * 2, 30)
@@ -206,11 +218,25 @@ class FaustJob:
         if cls is None or received.is_tick:
             return received
         try:
-            record = self._schemas.decode(cls, received.value)
+            record = await self._record(cls, received)
+        except Undecodable as error:
+            self._count_unreadable(received, error)
+            raise
+        self._unreadable_in_a_row = 0
+        return received.with_record(record)
+
+    async def _record(self, cls: type[Record], received: Received) -> Record:
+        try:
+            return self._schemas.decode(cls, received.value)
         except UnknownSchema as unknown:
             await asyncio.to_thread(self.learn, unknown)
-            record = self._schemas.decode(cls, received.value)
-        return received.with_record(record)
+            return self._schemas.decode(cls, received.value)
+
+    def _count_unreadable(self, received: Received, error: Undecodable) -> None:
+        self._unreadable_in_a_row += 1
+        if self._unreadable_in_a_row >= self.settings.dlq_limit:
+            log.critical("the job ends", error=too_many_unreadable(self._unreadable_in_a_row, received, error))
+            os._exit(1)
 
     def learn(self, unknown: UnknownSchema) -> None:
         """Reads `vedette.schemas` on until the schema is known. Blocks."""
@@ -244,9 +270,10 @@ class FaustJob:
             topics.wait_until_ready(self.settings, names)
             self._feed.start()
             schema_topic.publish(self.settings, kafka.producer(self.settings), *self.writes)
-        except RuntimeError as error:
+        except (RuntimeError, KafkaException) as error:
             log.error("the job ends", error=str(error))
             raise SystemExit(1) from None
+        threading.Thread(target=self._watch, daemon=True, name="watch").start()
         worker = faust.Worker(
             self.app, loglevel=self.settings.log_level, redirect_stdouts=False, override_logging=False
         )
@@ -256,6 +283,14 @@ class FaustJob:
         if self.app.consumer.assignment() and self.app.flow_control.is_active():
             self.health.turn()
             self.health.ready()
+
+    def _watch(self) -> None:
+        """Ends a process in which Faust stands still without a word: a dead fetcher, a recovery that hangs."""
+        while True:
+            time.sleep(5)
+            if not self.health.live():
+                log.critical("Faust stands still", seconds=WEDGED_AFTER_S)
+                os._exit(RESTART)
 
     async def _revoked(self, app: AppT, revoked: Iterable[TP], **_: Any) -> None:  # noqa: ARG002
         self.acks.forget(revoked)
@@ -277,4 +312,5 @@ def raw(topic: Topic, event: EventT) -> Received:
 
 
 def _headers(headers: Any) -> Mapping[str, bytes]:
-    return dict(headers) if headers else {}
+    given = headers.items() if isinstance(headers, Mapping) else headers or ()
+    return {name: value or b"" for name, value in given}

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas.codec import Schemas, Undecodable, UnknownSchema, encode
-from schemas.record import Record
+from schemas.record import MAX_RECORD_BYTES, Record
 from schemas.topics import Topic
 from sinks.sink import Permanent, Transient
 from streams import kafka, observe, schema_topic, topics
@@ -32,6 +32,9 @@ STEP = 200
 """Records per call of librdkafka, after which the bytes are counted."""
 PARTITION_UA = -1
 """librdkafka's word for: let the partitioner choose."""
+
+ROOM_FOR_HEADERS = 64 * 1024
+"""What a record's key, headers and framing take at most of `MAX_RECORD_BYTES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,20 @@ class Out:
     partition: int | None = None
     """None: by murmur2 of the key."""
 
+    def encoded(self) -> "Out":
+        """Returns the same with its value as bytes, so that what cannot be written shows before anything is.
+
+        Raises:
+            Permanent: the record is larger than Kafka takes.
+
+        """
+        if not isinstance(self.value, Record):
+            return self
+        value = encode(self.value)
+        if len(value) > MAX_RECORD_BYTES - ROOM_FOR_HEADERS:
+            raise Permanent(f"it makes a {type(self.value).__name__} of {len(value):,} bytes, more than Kafka takes")
+        return replace(self, value=value)
+
 
 Handle = Callable[[Sequence[Received]], Iterable[Out]]
 Reads = Mapping[Topic, type[Record] | None]
@@ -108,6 +125,8 @@ class Loop:
     writes: tuple[type[Record], ...] = ()
     batch: int = 500
     wait_s: float = 0.005
+    patience_s: float = 60
+    """How long the topics may be missing at the start."""
     health: observe.Health = field(default_factory=observe.Health)
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -127,7 +146,7 @@ class Loop:
             RuntimeError: the topics are not as they must be, or our own topics hold too much that cannot be read.
 
         """
-        topics.wait_until_ready(self.settings, self._topics)
+        self.wait()
         self._producer: Producer = kafka.producer(self.settings)
         schema_topic.publish(self.settings, self._producer, *self.writes)
         self._consumer: Consumer = kafka.consumer(self.settings, kafka.group_name(self.settings, self.job))
@@ -138,6 +157,15 @@ class Loop:
         finally:
             self._consumer.close()
             self._schema_topic.close()
+
+    def wait(self) -> None:
+        """Waits for Kafka and for the topics that the job reads.
+
+        Raises:
+            RuntimeError: the topics are not as they must be.
+
+        """
+        topics.wait_until_ready(self.settings, self._topics, self.patience_s)
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
@@ -183,7 +211,8 @@ class Loop:
         pause_s = 0.5
         while not self.stopping.is_set():
             try:
-                self._write(self._outcome(list(self._received(messages))))
+                batch, unreadable = self._read(messages)
+                self._write([*unreadable, *self._outcome(batch)])
                 return
             except (Transient, UnknownSchema) as failure:
                 observe.RETRIES.labels(self.job).inc()
@@ -192,15 +221,23 @@ class Loop:
                 messages[:] = self._wait(messages, pause_s)
         messages.clear()
 
-    def _received(self, messages: Iterable[Message]) -> Iterator[Received]:
-        for message in messages:
-            received = self._raw(message)
+    def _read(self, messages: Iterable[Message]) -> tuple[list[Received], list[Out]]:
+        """Returns the records, and dead letters for those that can never be read."""
+        batch: list[Received] = []
+        unreadable: list[Out] = []
+        in_a_row = self._unreadable_in_a_row  # noted at the end: a batch that is tried again counts once
+        for received in map(self._raw, messages):
             try:
-                yield self._decoded(received)
-                self._unreadable_in_a_row = 0
+                batch.append(self._decoded(received))
+                in_a_row = 0
             except Undecodable as error:
-                self._write([dead_letter(self.job, received, error)])
-                self._count_unreadable(received, error)
+                unreadable.append(dead_letter(self.job, received, error))
+                in_a_row += 1
+                if in_a_row >= self.settings.dlq_limit:
+                    self._write(unreadable)
+                    raise RuntimeError(too_many_unreadable(in_a_row, received, error)) from error
+        self._unreadable_in_a_row = in_a_row
+        return batch, unreadable
 
     def _raw(self, message: Message) -> Received:
         return Received(
@@ -215,7 +252,8 @@ class Loop:
         )
 
     def _headers(self, message: Message) -> dict[str, bytes]:
-        headers: dict[str, Any] = dict(message.headers() or ())
+        given: dict[str, Any] = dict(message.headers() or ())
+        headers = {name: value or b"" for name, value in given.items()}
         project = self.settings.otlp_topics.get(message.topic() or "")
         return (
             headers if project is None else {"vedette-project": project.encode()}
@@ -232,20 +270,12 @@ class Loop:
             record = self._schemas.decode(cls, received.value)
         return received.with_record(record)
 
-    def _count_unreadable(self, received: Received, error: Undecodable) -> None:
-        self._unreadable_in_a_row += 1
-        if self.reads[received.topic] is not None and self._unreadable_in_a_row >= self.settings.dlq_limit:
-            raise RuntimeError(
-                f"{self._unreadable_in_a_row} records in a row cannot be read on {received.topic}, which our own jobs write: a bad release? "
-                f"The last one: {error}. They are on vedette.dlq; VEDETTE_DLQ_LIMIT raises the limit"
-            )
-
     def _outcome(self, batch: Sequence[Received]) -> list[Out]:
         """Halves a batch that fails until the guilty record stands alone."""
         if not batch:
             return []
         try:
-            return list(self.handle(batch))
+            return [out.encoded() for out in self.handle(batch)]
         except (Transient, UnknownSchema):
             raise
         except Exception as error:
@@ -336,24 +366,33 @@ def dead_letter(job: str, received: Received, error: Exception) -> Out:
         "vedette-error-topic": str(received.topic),
         "vedette-error-partition": str(received.partition),
         "vedette-error-offset": str(received.offset),
-        "vedette-ingested-at": str(received.ingested_at),
     }
-    headers = {**received.headers, **{name: value.encode() for name, value in told.items()}}
+    headers = {"vedette-ingested-at": str(received.timestamp_ms).encode(), **received.headers}
+    headers |= {name: value.encode(errors="replace") for name, value in told.items()}
     return Out(Topic.DLQ, received.key, received.value, tuple(headers.items()))
+
+
+def too_many_unreadable(count: int, last: Received, error: Exception) -> str:
+    """Returns why a job stops that can read nothing of what our own jobs write."""
+    return (
+        f"{count} records in a row cannot be read on {last.topic}, which our own jobs write: a bad release? "
+        f"The last one: {error}. They are on vedette.dlq; VEDETTE_DLQ_LIMIT raises the limit"
+    )
 
 
 def run(loop: Loop, before: Callable[[], None] | None = None) -> None:
     """Runs a job as a process: logs, probes, SIGTERM and SIGINT; leaves with 1 when it cannot go on.
 
-    `before` waits for what else the job needs, with the probes already answering.
+    Until the loop turns nothing is in flight: a signal then ends the process at once. `before` waits for what else the job needs, with the probes already answering.
     """
     observe.configure_logs(loop.settings, loop.job)
     observe.serve(loop.settings, loop.health)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.stopping.set())
     try:
         if before:
             before()
+        loop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: loop.stopping.set())
         loop.run()
     except (RuntimeError, KafkaException) as error:
         log.error("the job ends", error=str(error))

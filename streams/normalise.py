@@ -1,5 +1,6 @@
 """The normaliser: raw OTLP of any dialect to trace chunks. The only place that walks attributes."""
 
+from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import Counter
@@ -110,12 +111,13 @@ def newest(spans: Sequence[Span]) -> list[Span]:
     return list(best.values())
 
 
-def _normalised(batch: Sequence[Received]) -> Iterator[Out]:
+def normalised(batch: Sequence[Received]) -> Iterator[Out]:
+    """Returns what the job writes for raw records: their chunks, keyed by project and trace."""
     for received in batch:
         project = received.headers.get("vedette-project", b"default").decode()
         for chunk in chunks(received.value, project, received.ingested_at, _count):
-            for span in chunk.spans:
-                SPANS.labels(span.dialect or UNKNOWN_DIALECT).inc()
+            for dialect, spans in Tally(span.dialect for span in chunk.spans).items():
+                SPANS.labels(dialect or UNKNOWN_DIALECT).inc(spans)
             yield Out(Topic.SPANS, record_key(project, chunk.trace_id), chunk)
 
 
@@ -125,4 +127,4 @@ def _count(reason: str, spans: int) -> None:
 
 def main(settings: Settings) -> None:
     """Runs the normaliser: `otlp_spans` to `vedette.spans`."""
-    loop.run(loop.Loop("normalise", settings, {Topic.OTLP_SPANS: None}, _normalised, writes=(TraceChunk,)))
+    loop.run(loop.Loop("normalise", settings, {Topic.OTLP_SPANS: None}, normalised, writes=(TraceChunk,)))

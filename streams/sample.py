@@ -102,7 +102,8 @@ def _named(ref: ScorerRef, example: Example, found: Scorers, configuration: Conf
     if ref.version and configuration.version("Scorer", example.project, ref.scorer, ref.version) is None:
         known, base = None, ""
     pair = Pair(
-        subject=0, scorer=ref.scorer, version=_stamped(base, ref), base_version=base, threshold=ref.threshold,
+        subject=0, scorer=ref.scorer, version=_stamped(base, ref) or ref.version, base_version=base,
+        threshold=ref.threshold,
         model=ref.model, options=ref.options, sampling_rate=example.sampling_rate, why="named by the example",
     )  # fmt: skip
     return Asked(_CLASS_OF_TYPE.get(known[1].type, Topic.REQUESTS_CODE) if known else Topic.REQUESTS_CODE, pair)
@@ -115,7 +116,10 @@ def _stamped(base: str, ref: ScorerRef) -> str:
 
 
 def _once(asked: Iterable[Asked]) -> list[Asked]:
-    return list({(one.pair.scorer, one.pair.version): one for one in reversed(list(asked))}.values())
+    found: dict[tuple[str, str], Asked] = {}
+    for one in asked:
+        found.setdefault((one.pair.scorer, one.pair.version), one)
+    return list(found.values())
 
 
 def _outs(key: bytes, request: ScoreRequest, asked: list[Asked]) -> list[Out]:

@@ -3,7 +3,7 @@
 import time
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 
 from schemas.codec import Schemas, UnknownSchema, fingerprint_of, schema_text
 from schemas.record import Record
@@ -54,9 +54,15 @@ class SchemaTopic:
             for message in self._consumer.consume(100, timeout=1):
                 if not message.error():
                     position = (message.offset() or 0) + 1
-                    self._schemas.add((message.value() or b"").decode())
+                    self._add(message)
             where = self._consumer.position([TopicPartition(name, 0)])[0].offset
             position = max(position, where)
+
+    def _add(self, message: Message) -> None:
+        try:
+            self._schemas.add((message.value() or b"").decode())
+        except Exception as error:  # fastavro raises whatever a damaged schema leads it into
+            log.error("writer schema skipped", offset=message.offset(), error=f"{type(error).__name__}: {error}")
 
     def wait_for(self, unknown: UnknownSchema, patience_s: float = 30) -> None:
         """Reads on until the schema is there; its producer wrote it before the record, so it normally is at once.
@@ -67,7 +73,7 @@ class SchemaTopic:
         """
         deadline = time.monotonic() + patience_s
         while True:
-            self.read_on()
+            self._try_to_read_on()
             if self._schemas.knows(unknown.fingerprint_hex):
                 return
             if time.monotonic() > deadline:
@@ -78,6 +84,12 @@ class SchemaTopic:
                 fix="its producer publishes it on vedette.schemas when it starts",
             )
             time.sleep(1)
+
+    def _try_to_read_on(self) -> None:
+        try:
+            self.read_on()
+        except KafkaException as error:
+            log.warning("cannot read vedette.schemas", error=error.args[0].str())
 
     def close(self) -> None:
         """Closes the consumer."""

@@ -15,7 +15,7 @@ from schemas.topics import Topic
 from scorers.registry import build
 from scorers.scorer import Scorer, Verdict
 from streams.faust_app import FaustJob
-from streams.logic.configuration import Configuration
+from streams.logic.configuration import Configuration, Versioned
 from streams.logic.in_effect import Remembered, named_attributes
 from streams.loop import Out, Received
 from streams.settings import Settings
@@ -42,24 +42,35 @@ class Bench:
     """The scorers of this worker, built once per version."""
 
     _ready: dict[tuple[str, str, str], Ready] = field(default_factory=dict)
+    _enabled: dict[Versioned, bool] = field(default_factory=dict)
 
     def take(self, configuration: Configuration, project: str, pair: Pair) -> Ready:
         """Returns the scorer that a pair asks for.
 
         Raises:
-            LookupError: there is none; the text says what to do.
+            LookupError: there is none, or it is disabled now; the text says what to do.
             ValueError: its document cannot be built.
         """
         key = (project, pair.scorer, pair.base_version)
+        newest = configuration.newest("Scorer", project, pair.scorer)
+        if newest and not self._is_enabled(newest):
+            raise LookupError(f"scorer {pair.scorer!r} is disabled: apply its document with `enabled: true`")
         if key not in self._ready:
             found = configuration.version("Scorer", *key) if pair.base_version else None
             if found is None:
+                version = f"no version {pair.version!r} of scorer" if pair.version else "no scorer"
                 raise LookupError(
-                    f"project {project!r} has no scorer {pair.scorer!r}: apply its document, then send again"
+                    f"project {project!r} has {version} {pair.scorer!r}: apply its document, then send again"
                 )
             spec = ScorerSpec.model_validate_json(found.spec)
             self._ready[key] = Ready(spec, build(spec), asyncio.Semaphore(spec.concurrency))
         return self._ready[key]
+
+    def _is_enabled(self, newest: Versioned) -> bool:
+        """A scorer is disabled at once, whatever version a subject asks for."""
+        if newest not in self._enabled:
+            self._enabled[newest] = ScorerSpec.model_validate_json(newest.spec).enabled
+        return self._enabled[newest]
 
 
 async def scores(

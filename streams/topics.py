@@ -117,6 +117,7 @@ def wait_until_ready(settings: Settings, topics: Iterable[str], patience_s: floa
             problems = [finding for finding in check(settings, names) if finding.stops]
         except KafkaException as error:
             log.warning("waiting for Kafka", servers=settings.bootstrap_servers, error=str(error.args[0]))
+            time.sleep(1)
             continue
         if not problems:
             return

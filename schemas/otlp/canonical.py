@@ -80,7 +80,7 @@ def canonical(
     values["environment"] = within.environment
     for field, found in best.items():
         if field in _TAKEN:
-            values[field] = found.value
+            values[field] = found[1]
     _tell_kind(values, best, tables)
     _tell_usage(values, best)
     _tell_status(values, raw, best, tables)
@@ -97,15 +97,15 @@ def _text(best: Best, field: str, attrs: dict[str, str]) -> str | None:
     found = best.get(field)
     if found is None:
         return None
-    if found.rank < AFTER_THE_SPANS_OWN:
-        attrs.pop(found.attribute, None)
-    text: str = found.value
-    return text
+    rank, text, attribute = found
+    if rank < AFTER_THE_SPANS_OWN:
+        attrs.pop(attribute, None)
+    return str(text)
 
 
 def _name(best: Best, field: str) -> str:
     found = best.get(field)
-    return "" if found is None else cut_text(mask(found.value), NAME_LIMIT)[0]
+    return "" if found is None else cut_text(mask(found[1]), NAME_LIMIT)[0]
 
 
 _NO_SCOPE = (1_000_000, "")
@@ -124,7 +124,7 @@ def _dialect(scope: str, attrs: dict[str, str], tables: Tables) -> str:
 
 def _tell_kind(values: dict[str, Any], best: Best, tables: Tables) -> None:
     found = best.get("kind")
-    kind: SpanKind = "other" if found is None else found.value
+    kind: SpanKind = "other" if found is None else found[1]
     values["kind"] = kind
     if kind in ("agent", "tool") and values["dialect"] in tables.named_by_span:
         named = "agent" if kind == "agent" else "tool_name"
@@ -135,10 +135,10 @@ def _tell_kind(values: dict[str, Any], best: Best, tables: Tables) -> None:
 
 def _tell_usage(values: dict[str, Any], best: Best) -> None:
     if not values["model"] and "request_model" in best:
-        values["model"] = best["request_model"].value
+        values["model"] = best["request_model"][1]
     if values["input_tokens"] is None and "uncached_input_tokens" in best:
         cached, written = values["cached_input_tokens"] or 0, values["cache_write_input_tokens"] or 0
-        values["input_tokens"] = best["uncached_input_tokens"].value + cached + written
+        values["input_tokens"] = best["uncached_input_tokens"][1] + cached + written
 
 
 def _tell_status(values: dict[str, Any], raw: RawSpan, best: Best, tables: Tables) -> None:
@@ -151,7 +151,7 @@ def _tell_status(values: dict[str, Any], raw: RawSpan, best: Best, tables: Table
     if status == 2 and not message:
         told = exception or {}
         message = text_of(told.get("exception.message") or told.get("exception.type"))
-        message = message or (best["error_type"].value if "error_type" in best else "")
+        message = message or (best["error_type"][1] if "error_type" in best else "")
     values["status_message"] = message
 
 
@@ -160,6 +160,6 @@ def _tell_updates(values: dict[str, Any], raw: RawSpan, best: Best) -> None:
     if "pending_parent" in best:
         values["partial"] = True
         values["span_id"] = raw.parent_span_id or raw.span_id
-        values["parent_span_id"] = parent_of(best["pending_parent"].value)
+        values["parent_span_id"] = parent_of(best["pending_parent"][1])
     elif "revision" in best:
         values["partial"] = raw.end_ns <= raw.start_ns

@@ -30,7 +30,9 @@ NAMES = (
 )
 """The fields of a span that hold short names."""
 
-_TEXTS = ("name", "input", "output", "events", "status_message")
+_SHORT = ("name", *NAMES)
+_LONG = ("input", "output", "events", "status_message")
+_TEXTS = ("name", *_LONG)
 
 
 def safe(values: dict[str, Any], limit: int) -> dict[str, Any]:
@@ -63,11 +65,11 @@ def masked(attrs: dict[str, str]) -> dict[str, str]:
 
 def _shorten(values: dict[str, Any], limit: int) -> None:
     cut: list[str] = []
-    for name in ("name", *NAMES):
+    for name in _SHORT:
         if len(values[name]) * 4 > NAME_LIMIT:
             values[name] = _cut(name, values[name], NAME_LIMIT, cut)
-    for name in ("input", "output", "events", "status_message"):
-        if values[name] and len(values[name]) * 4 > limit:
+    for name in _LONG:
+        if values[name]:
             values[name] = _cut(name, values[name], limit, cut)
     if values["tags"]:
         values["tags"] = tuple(cut_text(tag, NAME_LIMIT)[0] for tag in values["tags"][:MAX_TAGS])

@@ -19,7 +19,7 @@ _NAMED = re.compile(
     rf"""(?isx)
     (?P<name> (?:{_NAMES}) {_SEPARATOR} \s* )
     (?: (?P<quote> \\*["'] ) (?: (?!(?P=quote)) . ){{3,1024}}? (?=(?P=quote))
-      | (?P<scheme> (?:bearer|basic)\s+ )? (?! (?:null|none|true|false)\b ) [^\s"'\\,;&<>(){{}}\[\]*]{{3,1024}} )
+      | (?P<scheme> (?:bearer|basic)\s+ )? (?! (?:null|none|true|false|bearer|basic)\b ) [^\s"'\\,;&<>(){{}}\[\]*]{{3,1024}} )
     """
 )
 """`password=…`, `"api_key": "…"`, also inside JSON inside JSON; three characters at least, so that no text gets longer."""
@@ -52,7 +52,7 @@ _FORMS = (
 """(gate, the secret itself): AWS, Google, GitHub, Slack, OpenAI and Anthropic, Stripe, JWT, bearer tokens, PEM."""
 
 _NAMED_GATES = tuple(
-    re.compile(gate + _SEPARATOR) for gate in ("k(?:ey|en|ie)", "assw(?:or)?d", "assphrase", "secret", "uthorization")
+    re.compile(gate + _SEPARATOR) for gate in ("k(?:ey|en|ie)", "ass(?:w(?:or)?d|phrase)", "secret", "uthorization")
 )
 """They are tried on the text in lower case."""
 

@@ -90,13 +90,17 @@ def _unless(unknown: frozenset[str], convert: Converter) -> Converter:
     return lambda value: None if isinstance(value, str) and value in unknown else convert(value)
 
 
+MAX_COUNT = 2**53
+"""Sums of a few counts still fit into 64 bits, and every count into a float."""
+
+
 def count(value: Value) -> int | None:
     """Returns a number of tokens or an ordinal, from a number or its digits."""
     if isinstance(value, str):
         return int(value) if len(value) < 19 and value.isascii() and value.isdigit() else None
     if isinstance(value, float):
         value = int(value) if value.is_integer() else -1
-    return value if type(value) is int and 0 <= value < 2**63 else None
+    return value if type(value) is int and 0 <= value < MAX_COUNT else None
 
 
 def amount(value: Value) -> float | None:

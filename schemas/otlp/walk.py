@@ -1,6 +1,6 @@
 """The one walk over a span's attributes and events: the dearest step of all, so every attribute costs one look-up."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from schemas.otlp.mask import MASK, secret_key
 from schemas.otlp.raw import Attributes, RawEvent, Value, text_of
@@ -10,15 +10,11 @@ AFTER_THE_SPANS_OWN = 1_000_000
 """added to the rank of what an event says"""
 
 
-class Found(NamedTuple):
-    """What a field takes, and from where."""
-
-    rank: int
-    value: Any
-    attribute: str
-
+Found = tuple[int, Any, str]
+"""The rank of a source, the value it gives, and the attribute it is: a plain tuple, since ten are made for every span."""
 
 Best = dict[str, Found]
+"""The best source of each field so far."""
 
 
 def walk(attributes: Attributes, best: Best, tables: Tables, later: int = 0) -> dict[str, str]:
@@ -34,11 +30,11 @@ def walk(attributes: Attributes, best: Best, tables: Tables, later: int = 0) -> 
         attrs[key] = text
         for field, rank, convert in told:
             held = best.get(field)
-            if held is not None and held.rank <= rank + later:
+            if held is not None and held[0] <= rank + later:
                 continue
             taken = text if convert is None else convert(value)
             if taken is not None and taken != "":
-                best[field] = Found(rank + later, taken, key)
+                best[field] = (rank + later, taken, key)
     return attrs
 
 
@@ -56,18 +52,17 @@ def walk_events(events: list[RawEvent], best: Best, tables: Tables) -> list[dict
             _take_content(attributes, best, tables)
         kept.append({"name": event.name, "time": event.time_ns // 1000, "attributes": _without_secrets(attributes)})
     for field, found in messages.items():
-        best[field] = Found(AFTER_THE_SPANS_OWN, text_of(found), "")  # type: ignore[arg-type]
+        best[field] = (AFTER_THE_SPANS_OWN, text_of(list(found)), "")
     return kept
 
 
 def _take_content(attributes: dict[str, Value], best: Best, tables: Tables) -> None:
     told: Best = {}
     walk(list(attributes.items()), told, tables, later=AFTER_THE_SPANS_OWN)
-    for field, found in told.items():
-        if field not in best:
-            best[field] = found
-            if field in ("input", "output"):
-                del attributes[found.attribute]
+    for field in ("input", "output"):
+        if field in told and field not in best:
+            best[field] = told[field]
+            del attributes[told[field][2]]
 
 
 def _known(attributes: Attributes) -> dict[str, Value]:

@@ -64,10 +64,10 @@ class Api:
             log_enabled=False,
         )
         serving = asyncio.create_task(server.serve())
-        self._health.ready()
         while not self.stopping.is_set() and not serving.done():
-            self._health.turn()
             await asyncio.wait([serving], timeout=0.2)
+            self._health.turn()
+            self._health.ready()
         server.stop()  # type: ignore[no-untyped-call]
         await serving
 

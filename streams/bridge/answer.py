@@ -45,7 +45,7 @@ class Answer:
         return [("content-type", self.content_type), *self.headers]
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an accident
+class Refused(Exception):
     """A request that is not taken: the status, and what is wrong with which value and how to mend it."""
 
     def __init__(self, status: int, message: str, retry_after_s: int | None = None, **headers: str) -> None:

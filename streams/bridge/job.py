@@ -1,11 +1,10 @@
-"""`vedette bridge`: one process that serves, one thread that reads the configuration, one that polls acks."""
+"""`vedette bridge`: one process that serves, one thread that reads the configuration."""
 
 import asyncio
 import signal
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 import uvloop
@@ -140,6 +139,5 @@ class _Job:
         server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait([serving], timeout=2)
         await bridge.forward.close()
-        with ThreadPoolExecutor(1) as aside:
-            await asyncio.get_running_loop().run_in_executor(aside, bridge.publisher.close, 2)
+        bridge.publisher.close(2)
         log.info("left")

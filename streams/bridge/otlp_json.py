@@ -18,7 +18,7 @@ _TRACE_ID = re.compile(r"(?!0{32})[0-9a-fA-F]{32}")
 _SPAN_ID = re.compile(r"(?!0{16})[0-9a-fA-F]{16}")
 
 
-class Misshapen(ValueError):  # noqa: N818
+class Misshapen(ValueError):
     """The JSON is not of OTLP's shape."""
 
 

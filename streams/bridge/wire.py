@@ -13,11 +13,11 @@ TRACE_ID, SPAN_ID = 1, 2
 """Field numbers in Span."""
 
 
-class Malformed(ValueError):  # noqa: N818
+class Malformed(ValueError):
     """The bytes are no protobuf message."""
 
 
-class TooMany(ValueError):  # noqa: N818
+class TooMany(ValueError):
     """There is more in the message than was allowed."""
 
 

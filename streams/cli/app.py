@@ -43,6 +43,7 @@ def _help(ctx: typer.Context) -> None:
 app = typer.Typer(
     name="vedette",
     help="Watches AI agents in production.",
+    epilog="From the SDK: vedette env, vedette --version.",
     cls=Commands,
     invoke_without_command=True,
     pretty_exceptions_enable=False,

@@ -20,6 +20,7 @@ from streams.cli.output import table, talk
 from streams.local.datadir import DataDir, DataDirError
 from streams.local.facts import ADMIN_KEY, Facts, facts
 from streams.local.facts import status as stack_status
+from streams.local.stack import recorded
 
 READY_WITHIN_S = 300.0
 GONE_WITHIN_S = 20.0
@@ -52,7 +53,7 @@ def up(
         bootstrap_servers=bootstrap_servers, clickhouse_url=clickhouse_url,
     )  # fmt: skip
     try:
-        local_up.run(options)
+        local_up.run(options, show=typer.echo, tell=talk)
     except local_up.KNOWN as error:
         raise Failure(sentence(error)) from error
 
@@ -77,7 +78,11 @@ def _detached(here: Path) -> None:
             [sys.executable, "-m", "streams.cli", *arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
-    known = _await_ready(data, process, said)
+    try:
+        known = _await_ready(data, process, said)
+    except BaseException:
+        process.terminate()
+        raise
     from streams.local.environment import environment_text
 
     typer.echo(environment_text(known, data))
@@ -91,7 +96,6 @@ def _await_ready(data: DataDir, process: "subprocess.Popen[bytes]", said: Path) 
         if known is not None and known.ready:
             return known
         time.sleep(0.1)
-    process.terminate()
     text = said.read_text(errors="replace").strip()
     raise Failure(text[-3000:] or f"the stack ended with {process.returncode}; see {data.logs}")
 
@@ -152,7 +156,7 @@ def _lags(data: DataDir) -> dict[str, int | None]:
         jobs: dict[str, Any] = Client(known.api, key.read_text().strip(), ASK_WITHIN_S).get("/api/v1/status")["jobs"]
     except ApiError:
         return {}
-    lags: dict[str, int | None] = {}
+    lags: dict[str, int | None] = dict.fromkeys(recorded(data)["processes"], 0)
     for group, job in jobs.items():  # a job may have several groups: score-code, store-spans
         name = group.partition("-")[0]
         lags[name] = (lags.get(name) or 0) + job["lag"]

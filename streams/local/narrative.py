@@ -126,7 +126,7 @@ class Demo:
 
     def look(self, now: float) -> None:
         """Tells what is new."""
-        self._alert(now)
+        self._alert()
         for call in self._slack.new():
             if call["method"].startswith("chat."):
                 self.tell(f"{_clock(call['time'])}  Slack {call['arguments'].get('channel')}: {slack_text(call)}")
@@ -136,7 +136,7 @@ class Demo:
             self._counted_at = now
             self._count(now)
 
-    def _alert(self, now: float) -> None:
+    def _alert(self) -> None:
         for alert in self._alerts():
             state = (alert["alert_id"], alert["kind"], alert["change"])
             if self._told.get("alert") != state:

@@ -76,8 +76,14 @@ class Stopped(BaseException):
     """Somebody asked the stack to stop; raised in the main thread, wherever it is."""
 
 
-def run(options: Options, tell: Callable[[str], None] = print) -> None:
-    """Runs the stack until SIGINT or SIGTERM, and stops everything within ten seconds then."""
+Tell = Callable[[str], None]
+
+
+def run(options: Options, show: Tell, tell: Tell) -> None:
+    """Runs the stack until SIGINT or SIGTERM, and stops everything within ten seconds then.
+
+    `show` gets the variables for agents, `tell` the rest of what there is to say.
+    """
     _stop_on_signals()
     data = DataDir(options.data_dir)
     stack = LocalStack(
@@ -89,11 +95,17 @@ def run(options: Options, tell: Callable[[str], None] = print) -> None:
     )
     try:
         with stack:
-            known = start(stack, options, tell)
-            tell(environment_text(known, data))
-            narrative.follow(known, data, tell)
+            _run(stack, options, show, tell)
     except Stopped:
         tell("stopped")
+
+
+def _run(stack: LocalStack, options: Options, show: Tell, tell: Tell) -> None:
+    data = stack.data
+    try:
+        known = start(stack, options, tell)
+        show(environment_text(known, data))
+        narrative.follow(known, data, tell)
     finally:
         if (last := facts(data)) is not None:
             last.not_ready().keep(data)
@@ -109,7 +121,7 @@ def _stop_on_signals() -> None:
         signal.signal(number, stop)
 
 
-def start(stack: LocalStack, options: Options, tell: Callable[[str], None]) -> Facts:
+def start(stack: LocalStack, options: Options, tell: Tell) -> Facts:
     """Starts everything in order and returns where it answers."""
     data = stack.data
     ports = _ports(data, options)

@@ -93,11 +93,8 @@ def retry(delivery: Delivery, reason: str, retry_after_s: float | None, now_ms: 
     )
 
 
-def not_told(delivery: Delivery, spec: DestinationSpec, reference: str) -> str | None:
-    """Returns why an entry is not to be told at all, or None. `reference` names the alert's earlier message there."""
-    change = delivery.alert
-    if change is None:
-        return "the entry lacks its alert change"
+def not_told(change: AlertChange, spec: DestinationSpec, reference: str) -> str | None:
+    """Returns why a change is not to be told at all, or None. `reference` names the alert's earlier message at this destination."""
     if change.kind == "renotified" and change.until > change.changed_at:
         return "the alert is snoozed"
     if telling(change) == "page":

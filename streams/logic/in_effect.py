@@ -20,9 +20,12 @@ class Remembered(Generic[S]):
     def __init__(self, derive: Callable[[Configuration, str, int], S]) -> None:
         self._derive = derive
         self._known: dict[tuple[str, int], S] = {}
+        self._of: Configuration | None = None
 
     def at(self, configuration: Configuration, project: str, at: int) -> S:
         """Returns what holds for a project at a time in milliseconds."""
+        if configuration is not self._of:
+            self._known, self._of = {}, configuration
         key = (project, configuration.epoch(at))
         if key not in self._known:
             if len(self._known) >= _MOST:

@@ -346,6 +346,7 @@ def test_cycles_and_missing_parents_are_harmless(tree: list[dict[str, Any]]) -> 
 # --- texts ---------------------------------------------------------------------------------------------------------------
 
 
+@SEEN
 @given(st.text(max_size=400), st.integers(0, 300))
 def test_a_cut_text_never_exceeds_its_limit(text: str, limit: int) -> None:
     cut, was_cut = cut_text(text, limit)
@@ -361,6 +362,7 @@ pieces = st.lists(
 ).map("".join)  # fmt: skip
 
 
+@SEEN
 @given(pieces)
 def test_masking_never_lengthens_a_text_and_leaves_unsuspicious_ones_alone(text: str) -> None:
     masked = mask(text)

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from vedette import __version__
 
 GROUP = "vedette.commands"
-NAMES = ("VEDETTE_API_URL", "VEDETTE_API_KEY", "VEDETTE_PROJECT")
+NAMES = ("VEDETTE_API_URL", "VEDETTE_API_KEY", "JUDGMENT_API_URL", "JUDGMENT_API_KEY", "JUDGMENT_ORG_ID")
 WITHOUT_PIPELINE = (
     "this machine has only Vedette's SDK, which knows `vedette env`; `{command}` comes with the pipeline: install the distribution "
     "`vedette-pipeline` from Vedette's repository beside it"

@@ -107,6 +107,8 @@ async def test_each_failure_becomes_the_entrys_next_state() -> None:
     assert (absent.state, absent.attempts) == ("pending", 1)
     assert absent.reason.startswith("Slack cannot be reached: ClientConnector")
     assert edit.state == "suppressed"
+    damaged, _ = await tell(entry("oncall-slack", "#agents").model_copy(update={"alert": None}), "")
+    assert (damaged.state, damaged.reason) == ("failed", "the ledger's entry lacks its alert change")
 
 
 async def test_a_destination_that_asks_for_time_gets_it() -> None:

@@ -179,13 +179,11 @@ TEXTS = {name: st.sampled_from(["", "a", "b", "A"]) for name in CONTEXT} | {
 }
 
 
-@given(
-    st.fixed_dictionaries({}, optional=TEXTS), st.fixed_dictionaries(TEXTS), st.sampled_from(["span", "score"])
-)
+@given(st.fixed_dictionaries({}, optional=TEXTS), st.fixed_dictionaries(TEXTS), st.sampled_from(["span", "score"]))
 def test_a_filter_passes_exactly_what_equals_all_that_it_gives(
     wanted: dict[str, str], given_context: dict[str, str], what: Literal["span", "score"]
 ) -> None:
-    context = {CONTEXT[name]: value for name, value in given_context.items()}
+    context: dict[str, Any] = {CONTEXT[name]: value for name, value in given_context.items()}
     observed: Observed = a_span(**context) if what == "span" else a_score(**context)
     equal = [given_context[name] == value for name, value in wanted.items()]
     assert passes(Filter.model_validate(wanted), observed) == (equal.count(False) == 0)
@@ -193,7 +191,7 @@ def test_a_filter_passes_exactly_what_equals_all_that_it_gives(
 
 def test_a_group_has_the_values_in_the_order_of_the_rule() -> None:
     spec = rule({"tag": "a"}, group_by=["session", "attribute:plan", "agent"])
-    context = {"agent": "ann", "session_id": "s1", "customer_id": "c1", "attributes": {"plan": "free"}}
+    context: dict[str, Any] = {"agent": "ann", "session_id": "s1", "customer_id": "c1", "attributes": {"plan": "free"}}
     for observed in (a_span(**context), a_score(**context)):
         assert group_of(spec, observed) == ("s1", "free", "ann")
     assert group_key(spec, ("s1", "free", "ann")) == '{"agent":"ann","attribute:plan":"free","session":"s1"}'

@@ -8,9 +8,17 @@ from schemas.config import ConfigEntry
 from streams.logic.configuration import Configuration
 
 
-def entry(version: str, name: str = "r", *, kind: str = "Rule", project: str = "p", deleted: bool = False) -> ConfigEntry:
+def entry(
+    version: str, name: str = "r", *, kind: str = "Rule", project: str = "p", deleted: bool = False
+) -> ConfigEntry:
     return ConfigEntry(
-        project=project, kind=kind, name=name, version=version, spec=version.encode(), description="why", deleted=deleted
+        project=project,
+        kind=kind,
+        name=name,
+        version=version,
+        spec=version.encode(),
+        description="why",
+        deleted=deleted,
     )
 
 
@@ -122,7 +130,7 @@ def test_between_two_times_of_one_epoch_nothing_changes(
     applied: list[tuple[ConfigEntry, int]], one: int, other: int
 ) -> None:
     configuration = log(*applied)
-    assert (configuration.epoch(one) < configuration.epoch(other)) <= (one < other)
+    assert configuration.epoch(min(one, other)) <= configuration.epoch(max(one, other))
     if configuration.epoch(one) == configuration.epoch(other):
         for project in ("p", "q"):
             assert configuration.in_effect("Rule", project, one) == configuration.in_effect("Rule", project, other)

@@ -99,9 +99,7 @@ def test_the_third_failure_in_five_minutes_fires(counter: Counter) -> None:
         subjects=3,
         matched=3,
         cause="3 in 5m, 3 are enough",
-        evidence=tuple(
-            Evaluated(subject_kind="span", subject_id=t, ingested_at=time(t)) for t in ("0m", "1m", "2m")
-        ),
+        evidence=tuple(Evaluated(subject_kind="span", subject_id=t, ingested_at=time(t)) for t in ("0m", "1m", "2m")),
         events_partition=0,
         events_offset=3,
     )
@@ -149,11 +147,13 @@ def test_suppressed_matches_are_told_with_the_next_change_and_never_extend_the_c
     counter.push("0m", "1m", "2m")
     counter.push("10m", "20m", "30m", "31m")
     counter.push("32m")
-    counter.push("62m-1ms")
+    counter.push("61m", "62m-1ms", "62m")
     assert list(counter.told()) == [
         "0 fired at 2m: subjects=3 matched=3 suppressed=0",
         "1 renotified at 32m: subjects=3 matched=8 suppressed=4",
+        "2 renotified at 1h2m: subjects=3 matched=11 suppressed=2",
     ]
+    assert [change.renotified for change in counter.changes] == [0, 1, 2]
 
 
 def test_a_firing_does_not_empty_the_window() -> None:
@@ -168,6 +168,14 @@ def test_the_cooldown_lies_on_either_side_of_a_firing() -> None:
     assert counter.push("40m") == ["fired"]
     assert counter.push("10m1ms", appended="40m") == []
     assert counter.push("10m", appended="40m") == ["renotified"]
+
+
+def test_a_late_match_meets_the_cooldown_of_a_firing_however_long_it_is() -> None:
+    counter = Counter({"times": 2, "within": "5m", "cooldown": "72h"})
+    counter.push("0m", "1m")
+    assert counter.push("72h10m") == []
+    assert counter.push("71h58m", "71h59m", appended="72h10m") == []
+    assert counter.why == {"suppressed": 2}
 
 
 def test_an_alert_resolves_after_silence(counter: Counter) -> None:
@@ -188,7 +196,9 @@ def test_silence_is_what_resolve_after_says() -> None:
 def test_a_match_that_is_too_late_does_not_break_the_silence() -> None:
     counter = Counter({"times": 1, "resolve_after": "10m", "within": "1m"})
     counter.push("20m")
+    counter.edit(conditions=True)
     counter.push("0m", appended="29m")
+    assert counter.why == {"too late": 1}
     assert counter.tick("30m") == ["resolved"]
 
 

@@ -1,0 +1,255 @@
+"""A soak of two counters on a real broker: kills, joins and leaves under load, compared with the offline fold.
+
+    python tests/faults/counter_soak.py BOOTSTRAP DISRUPTIONS SEED
+
+prints one JSON line: how many alert changes the offline fold of `vedette.rule-events` makes, how many of them are missing on
+`vedette.alerts`, how many are there that it does not make, how many stand there with other bytes.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
+
+from schemas.codec import Schemas, encode
+from schemas.config import ConfigEntry
+from schemas.documents.base import canonical_spec, spec_version
+from schemas.documents.rule import RuleSpec
+from schemas.ids import record_key
+from schemas.rule import Evaluated, RuleEvent
+from schemas.rule_state import RuleState
+from schemas.topics import Topic
+from streams import kafka, schema_topic, topics
+from streams.count import changes, due_changes
+from streams.logic.configuration import Configuration
+from streams.loop import Received
+from streams.settings import Settings
+
+PARTITIONS = 4
+EVENTS_PER_SECOND = 150
+WHEN = {"all": [{"scorer": "S", "is": "fails"}]}
+RULES = {
+    "often": {"when": WHEN, "group_by": ["agent"], "times": 3, "within": "5s", "cooldown": "10s", "resolve_after": "8s"},
+    "many": {"when": WHEN, "group_by": ["agent"], "times": 8, "within": "20s", "cooldown": "5s"},
+    "each": {"when": WHEN, "group_by": ["agent"], "times": 1, "within": "1s", "cooldown": "3s", "resolve_after": "4s"},
+}
+PROJECTS = ("default", "other")
+
+
+class Load(threading.Thread):
+    """Writes rule events until told to stop: late, repeated and in bursts."""
+
+    def __init__(self, settings: Settings, versions: dict[str, str], seed: int) -> None:
+        super().__init__(daemon=True)
+        self.settings, self.versions, self.random = settings, versions, random.Random(seed)
+        self.stopping, self.sent = threading.Event(), 0
+
+    def run(self) -> None:
+        producer, topic = kafka.producer(self.settings), kafka.topic_name(self.settings, Topic.RULE_EVENTS)
+        recent: list[Evaluated] = []
+        began = time.monotonic()
+        while not self.stopping.is_set():
+            event = self._event(recent)
+            producer.produce(topic, key=record_key(event.project, event.rule, event.group), value=encode(event))
+            producer.poll(0)
+            self.sent += 1
+            time.sleep(max(0, self.sent / EVENTS_PER_SECOND - (time.monotonic() - began)))
+        producer.flush()
+
+    def _event(self, recent: list[Evaluated]) -> RuleEvent:
+        choose = self.random
+        rule, agent = choose.choice(list(RULES)), f"agent-{choose.randrange(8)}"
+        evaluated = [self._subject() for _ in range(choose.choice((1, 1, 1, 2, 4)))]
+        if recent and choose.random() < 0.1:
+            evaluated.append(choose.choice(recent))
+        recent[:] = [*recent, *evaluated][-50:]
+        return RuleEvent(
+            project=choose.choice(PROJECTS),
+            rule=rule,
+            rule_version=self.versions[rule],
+            group=(agent,),
+            group_key=json.dumps({"agent": agent}),
+            evaluated=tuple(evaluated),
+        )
+
+    def _subject(self) -> Evaluated:
+        late_ms = self.random.choice((0, 0, 0, 0, 500, 3_000, 15_000))
+        now = time.time_ns() // 1_000_000
+        return Evaluated(subject_kind="example", subject_id=f"s{self.random.getrandbits(48)}", ingested_at=now - late_ms)
+
+
+class Counters:
+    """Two processes of the job, and what happens to them."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.environment, self.folder = {**os.environ, **settings.environment()}, folder
+        self.running = {name: self._start(name) for name in ("a", "b")}
+
+    def _start(self, name: str) -> "subprocess.Popen[bytes]":
+        run = "from streams.settings import load; from streams.count import main; main(load())"
+        log = (self.folder / f"{name}.log").open("ab")
+        return subprocess.Popen([sys.executable, "-c", run], env=self.environment, stdout=log, stderr=log)
+
+    def disrupt(self, choose: random.Random) -> None:
+        """Ends one of the two, by SIGKILL or SIGTERM, and starts it again."""
+        name = choose.choice(sorted(self.running))
+        process = self.running[name]
+        process.send_signal(choose.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)))
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        time.sleep(choose.choice((0.0, 0.5, 3.0)))
+        self.running[name] = self._start(name)
+
+    def supervise(self) -> int:
+        """Starts again what ended by itself and returns how many did."""
+        ended = [name for name, process in self.running.items() if process.poll() is not None]
+        for name in ended:
+            self.running[name] = self._start(name)
+        return len(ended)
+
+    def stop(self) -> None:
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def read(settings: Settings, topic: Topic) -> dict[int, list[Message]]:
+    """Returns everything on a topic by partition."""
+    consumer, name = kafka.consumer(settings, "soak"), kafka.topic_name(settings, topic)
+    partitions = range(len(consumer.list_topics(name, timeout=10).topics[name].partitions))
+    ends = {p: consumer.get_watermark_offsets(TopicPartition(name, p), timeout=10)[1] for p in partitions}
+    consumer.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in partitions])
+    found: dict[int, list[Message]] = defaultdict(list)
+    while any(end and (not found[p] or (found[p][-1].offset() or 0) < end - 1) for p, end in ends.items()):
+        for message in consumer.consume(1000, 1):
+            if not message.error():
+                found[message.partition() or 0].append(message)
+    consumer.close()
+    return found
+
+
+def offline(settings: Settings, configuration: Configuration) -> dict[tuple[str, int], bytes]:
+    """Folds every partition of `vedette.rule-events` in offset order; returns the changes by alert and number."""
+    schemas, made = Schemas(), {}
+    for partition, messages in read(settings, Topic.RULE_EVENTS).items():
+        states: dict[bytes, RuleState] = {}
+        for message in messages:
+            received = Received(
+                Topic.RULE_EVENTS, partition, message.offset() or 0, message.timestamp()[1], message.key(), b"", {}, None
+            )
+            if received.is_tick:
+                steps = list(due_changes(received, states, configuration))
+            else:
+                received = received.with_record(schemas.decode(RuleEvent, message.value() or b""))
+                steps = [(received.key or b"", changes(received, states.get(received.key or b""), configuration))]
+            for key, step in steps:
+                if step.state is None:
+                    states.pop(key, None)
+                else:
+                    states[key] = step.state
+                for change in step.changes:
+                    made.setdefault((change.alert_id, change.change), encode(change))
+    return made
+
+
+def configure(settings: Settings) -> tuple[Configuration, dict[str, str]]:
+    """Writes the rules of both projects and returns the configuration as every job will see it."""
+    producer, name = kafka.producer(settings), kafka.topic_name(settings, Topic.CONFIG)
+    schema_topic.publish(settings, producer, ConfigEntry, RuleEvent)
+    versions = {}
+    for project in PROJECTS:
+        for rule, document in RULES.items():
+            spec = canonical_spec(RuleSpec.model_validate(document))
+            versions[rule] = spec_version(spec)
+            entry = ConfigEntry(project=project, kind="Rule", name=rule, version=versions[rule], spec=spec)
+            producer.produce(name, key=record_key(project, "Rule", rule, versions[rule]), value=encode(entry))
+    producer.flush()
+    configuration, schemas = Configuration(), Schemas()
+    for message in read(settings, Topic.CONFIG)[0]:
+        configuration.apply(schemas.decode(ConfigEntry, message.value() or b""), message.timestamp()[1])
+    time.sleep(2.5)
+    return configuration, versions
+
+
+def drained(settings: Settings) -> bool:
+    """Tells whether the counters have committed everything but the newest ticks."""
+    consumer, name = kafka.consumer(settings, kafka.group_name(settings, "count")), kafka.topic_name(settings, Topic.RULE_EVENTS)
+    committed = consumer.committed([TopicPartition(name, p) for p in range(PARTITIONS)], timeout=10)
+    ends = {p.partition: consumer.get_watermark_offsets(p, timeout=10)[1] for p in committed}
+    consumer.close()
+    return all(p.offset >= ends[p.partition] - 3 for p in committed)
+
+
+def soak(bootstrap: str, disruptions: int, seed: int) -> dict[str, Any]:
+    """Runs the soak and returns its figures."""
+    choose, folder = random.Random(seed), Path(tempfile.mkdtemp(prefix="soak-"))
+    settings = Settings(bootstrap_servers=bootstrap, topic_prefix=f"soak{seed}-{os.getpid()}.", partitions=PARTITIONS)
+    topics.create(settings)
+    configuration, versions = configure(settings)
+    counters, load = Counters(settings, folder), Load(settings, versions, seed)
+    time.sleep(8)
+    load.start()
+    ended_by_themselves, began = 0, time.monotonic()
+    for _ in range(disruptions):
+        time.sleep(choose.choice((2, 4, 6, 9, 14)))
+        ended_by_themselves += counters.supervise()
+        counters.disrupt(choose)
+    load.stopping.set()
+    load.join()
+    deadline = time.monotonic() + 120
+    while not drained(settings) and time.monotonic() < deadline:
+        ended_by_themselves += counters.supervise()
+        time.sleep(2)
+    time.sleep(6)
+    counters.stop()
+    return {
+        "disruptions": disruptions,
+        "seconds": round(time.monotonic() - began),
+        "events": load.sent,
+        "ended_by_themselves": ended_by_themselves,
+        **compared(settings, configuration),
+        "logs": str(folder),
+    }
+
+
+def compared(settings: Settings, configuration: Configuration) -> dict[str, Any]:
+    """Compares what stands on `vedette.alerts` with the offline fold."""
+    expected, schemas = offline(settings, configuration), Schemas()
+    found: dict[tuple[str, int], set[bytes]] = defaultdict(set)
+    times: Counter[tuple[str, int]] = Counter()
+    from schemas.alert import AlertChange
+
+    for messages in read(settings, Topic.ALERTS).values():
+        for message in messages:
+            change = schemas.decode(AlertChange, message.value() or b"")
+            found[change.alert_id, change.change].add(message.value() or b"")
+            times[change.alert_id, change.change] += 1
+    return {
+        "changes": len(expected),
+        "missing": len(expected.keys() - found.keys()),
+        "extra": len(found.keys() - expected.keys()),
+        "different": sum(found[key] != {value} for key, value in expected.items() if key in found),
+        "sent_again": sum(times.values()) - len(times),
+        "dead_letters": sum(map(len, read(settings, Topic.DLQ).values())),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(soak(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))), flush=True)
