@@ -29,6 +29,8 @@ class Topic(StrEnum):
     """[project, trace] -> RuleCondition"""
     RULE_EVENTS = "vedette.rule-events"
     """[project, rule, [group values]] -> RuleEvent; no key -> Tick"""
+    RULE_STATE = "vedette.rule-state"
+    """[project, rule, [group values]] -> RuleState, on the same partition as the rule events it was folded from"""
     ALERTS = "vedette.alerts"
     """[project, rule, [group values]] -> AlertChange"""
     DELIVERIES = "vedette.deliveries"
@@ -83,6 +85,7 @@ CONFIGS: dict[Topic, TopicConfig] = {
     Topic.SCORES: TopicConfig(retention_ms=30 * DAY_MS, append_time=True),
     Topic.RULE_CONDITIONS: TopicConfig(retention_ms=7 * DAY_MS),
     Topic.RULE_EVENTS: TopicConfig(retention_ms=30 * DAY_MS, append_time=True),
+    Topic.RULE_STATE: TopicConfig(retention_ms=-1, cleanup="compact", extra=COMPACTED),
     Topic.ALERTS: TopicConfig(retention_ms=30 * DAY_MS, append_time=True),
     Topic.DELIVERIES: TopicConfig(retention_ms=-1, cleanup="compact", extra=COMPACTED),
     Topic.CONFIG: TopicConfig(partitions=1, retention_ms=-1, append_time=True),
@@ -90,8 +93,3 @@ CONFIGS: dict[Topic, TopicConfig] = {
     Topic.DATASET_ITEMS: TopicConfig(retention_ms=-1, cleanup="compact", extra=COMPACTED),
     Topic.DLQ: TopicConfig(retention_ms=30 * DAY_MS),
 }
-
-COUNTER_STATE = "rule-state"
-"""The counter's table; Faust names its changelog `<app id>-rule-state-changelog`."""
-
-COUNTER_CHANGELOG = TopicConfig(retention_ms=-1, cleanup="compact", extra=COMPACTED)

@@ -1,50 +1,51 @@
-"""The counter: folds rule events into alert changes. Alone in writing `vedette.alerts`."""
+"""The counter: folds rule events into alert changes. Alone in writing `vedette.alerts`.
 
-import asyncio
-import os
+Its state travels with the partitions of `vedette.rule-events`: every state that a batch changed is written to the same partition of
+`vedette.rule-state` before the batch is committed, and read back when a partition comes.
+"""
+
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import faust
 import orjson
 import structlog
-from faust.types import TP, EventT
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 from prometheus_client import Counter
 
 from schemas.alert import AlertChange
-from schemas.codec import Undecodable, UnknownSchema, encode
-from schemas.ids import partition_of, record_key
+from schemas.codec import Schemas, Undecodable, UnknownSchema
 from schemas.rule import RuleEvent, Tick
 from schemas.rule_state import RuleState
-from schemas.topics import COUNTER_STATE, Topic
-from streams import kafka, observe
-from streams.faust_app import RESTART, FaustJob, raw
+from schemas.topics import Topic
+from streams import kafka, loop
+from streams.config_feed import ConfigFeed
 from streams.logic.configuration import Configuration
 from streams.logic.in_effect import rule_at, rule_of_event
-from streams.logic.offsets import InFlight
 from streams.logic.rules import Position, Step, step, tick
-from streams.loop import Out, Received
+from streams.loop import Loop, Out, Received
+from streams.schema_topic import SchemaTopic
 from streams.settings import Settings
 
 log = structlog.get_logger()
 
 TICK_S = 5.0
 WEDGED_AFTER_S = 30.0
-"""A job that has read nothing for this long, not even its own ticks, ends and is started again."""
+"""A job that has not read its own tick for this long ends and is started again."""
 
 FOLDED = Counter("vedette_rule_subjects_total", "Subjects folded into rules, by what they did", ["why"])
+
+States = dict[bytes, RuleState]
 
 
 def changes(received: Received, state: RuleState | None, configuration: Configuration) -> Step:
     """Folds one rule event into the state of its rule and group.
 
     Raises:
-        Undecodable: the event names a rule version that never was, carries a command, or stands under a foreign key.
+        Undecodable: the event names a rule version that never was, or carries a command.
     """
     event = received.of(RuleEvent)
-    if received.key != record_key(event.project, event.rule, event.group):  # states are found by it, ticks read it
-        raise Undecodable(f"the key of a rule event is [project, rule, group], not {received.key!r}")
     if event.command is not None or not event.evaluated:
         raise Undecodable("a rule event without subjects; commands are not understood by this version")
     newest = max(evaluated.ingested_at for evaluated in event.evaluated)
@@ -54,9 +55,7 @@ def changes(received: Received, state: RuleState | None, configuration: Configur
     return step(rule, state, event, _position(received))
 
 
-def due_changes(
-    received: Received, states: dict[bytes, RuleState], configuration: Configuration
-) -> Iterator[tuple[bytes, Step]]:
+def due_changes(received: Received, states: States, configuration: Configuration) -> Iterator[tuple[bytes, Step]]:
     """Folds one tick into every state of its partition and yields the steps that do something."""
     at = _position(received)
     for key, state in states.items():
@@ -70,148 +69,140 @@ def _position(received: Received) -> Position:
     return Position(received.partition, received.offset, received.timestamp_ms)
 
 
-class StateTable(faust.Table):
-    """A table of `RuleState` that keeps the futures of its changelog and recovers the newer of two states."""
-
-    sent: list["asyncio.Future[Any]"]
-
-    def __init__(self, *args: Any, learn: Any = None, schemas: Any = None, **kwargs: Any) -> None:
-        self.sent = []
-        self._codec = StateCodec(schemas, learn)
-        super().__init__(*args, **kwargs)
-
-    def _serializer_from_type(self, typ: Any) -> Any:
-        return "raw" if typ is bytes else self._codec
-
-    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
-        future = super().send_changelog(*args, **kwargs)
-        self.sent.append(future)
-        return future
-
-    def take_sent(self) -> list["asyncio.Future[Any]"]:
-        """Returns the changelog futures of the event that was just folded."""
-        sent, self.sent = self.sent, []
-        return sent
-
-    def apply_changelog_batch(self, batch: Iterable[EventT]) -> None:
-        """Recovers from the changelog.
-
-        A worker that lost its partition may still have appended an old state: Kafka fences nobody here.
-        """
-        super().apply_changelog_batch([event for event in batch if self._is_newer(event)])
-
-    def _is_newer(self, event: Any) -> bool:
-        known: RuleState | None = self.data.data.get(event.key)
-        return bool(known is None or event.value is None or event.value.writes >= known.writes)
-
-
-class StateCodec(faust.Codec):
-    """`RuleState` in Avro, as every other record."""
-
-    def __init__(self, schemas: Any = None, learn: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._schemas, self._learn = schemas, learn
-
-    def _dumps(self, s: RuleState) -> bytes:
-        return encode(s)
-
-    def _loads(self, s: bytes) -> RuleState:
-        try:
-            state: RuleState = self._schemas.decode(RuleState, s)
-        except UnknownSchema as unknown:
-            self._learn(unknown)
-            return self._loads(s)
-        except Undecodable as error:  # Faust's recovery would hang on it for ever without a word
-            log.critical("the counter's changelog holds what is no state", error=str(error))
-            os._exit(RESTART)
-        return state
-
-
+@dataclass
 class Count:
-    """The job: one agent on `vedette.rule-events`, its table, its ticks."""
+    """The states of the partitions that this worker owns, and what a batch does to them."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.job = FaustJob(
-            "count", settings, reads={Topic.RULE_EVENTS: RuleEvent}, writes=(AlertChange, RuleState, Tick)
+    settings: Settings
+    feed: ConfigFeed
+    states: dict[int, States] = field(default_factory=lambda: defaultdict(dict))
+    _ticked: float = float("-inf")
+    _read: dict[int, float] = field(default_factory=dict)
+
+    def handle(self, batch: Sequence[Received]) -> list[Out]:
+        """Returns the alert changes of a batch and the states it leaves; nothing is kept of a batch that fails."""
+        configuration = self.feed.confirmed()
+        alerts: list[Out] = []
+        touched: dict[int, dict[bytes, RuleState | None]] = defaultdict(dict)
+        for received in batch:
+            for key, done in self._steps(received, touched[received.partition], configuration):
+                touched[received.partition][key] = done.state
+                alerts += [Out(Topic.ALERTS, key, change) for change in done.changes]
+                _count(done.why)
+        return [*alerts, *self._keep(touched)]
+
+    def _steps(
+        self, received: Received, touched: dict[bytes, RuleState | None], configuration: Configuration
+    ) -> list[tuple[bytes, Step]]:
+        self._read[received.partition] = time.monotonic()
+        states = self.states[received.partition]
+        if received.is_tick:
+            return list(due_changes(received, _present({**states, **touched}), configuration))
+        key = received.key or b""
+        return [(key, changes(received, touched[key] if key in touched else states.get(key), configuration))]
+
+    def _keep(self, touched: Mapping[int, Mapping[bytes, RuleState | None]]) -> Iterator[Out]:
+        """Takes the new states over and yields what the changelog has to know: one record per state that changed."""
+        for partition, new in touched.items():
+            states = self.states[partition]
+            for key, state in new.items():
+                if state is not states.get(key):
+                    yield Out(Topic.RULE_STATE, key, state, partition=partition)
+            self.states[partition] = _present({**states, **new})
+
+    def restore(self, partition: int) -> None:
+        """Reads back the states of a partition that has come."""
+        began = time.monotonic()
+        self.states[partition] = restored(self.settings, partition)
+        self._read.pop(partition, None)
+        log.info(
+            "states restored", partition=partition, states=len(self.states[partition]), seconds=time.monotonic() - began
         )
-        app = self.job.app
-        self.table = StateTable(
-            app, name=COUNTER_STATE, key_type=bytes, value_type=None, partitions=settings.partitions,  # the codec makes it
-            schemas=self.job.schemas, learn=self.job.learn,
-        )  # fmt: skip
-        app.tables.add(self.table)
-        self.source = app.topic(kafka.topic_name(settings, Topic.RULE_EVENTS), key_type=bytes, value_type=bytes)
-        self.partitions = settings.partitions
-        self.read_at: dict[int, float] = {}
-        app.agent(self.source, name="count-vedette.rule-events")(self.agent)
-        app.timer(TICK_S)(self.write_ticks)
-        app.on_partitions_assigned.connect(self.assigned)  # type: ignore[arg-type]
 
-    async def agent(self, stream: Any) -> None:
-        """Folds every event; awaits neither changelog nor alert: the ack does."""
-        async for event in stream.noack().events():
-            entry = await self.job.acks.start(event)
-            await self.fold(entry, raw(Topic.RULE_EVENTS, event))
+    def release(self, partition: int) -> None:
+        """Forgets a partition that has gone."""
+        self.states.pop(partition, None)
+        self._read.pop(partition, None)
 
-    async def fold(self, entry: InFlight[EventT], received: Received) -> None:
-        """Folds one event or tick, and acks it when its changelog and its alerts are acknowledged."""
-        self.read_at[received.partition] = time.monotonic()
-        outs = await self.job.outcome(received, self._alerts)
-        futures: list[asyncio.Future[Any]] = self.table.take_sent()
-        futures += await self.job.send(outs)
-        self.job.acks.when(entry, futures)
-        observe.RECORDS.labels("count", received.topic).inc()
+    def due(self, partitions: Iterable[int]) -> list[Out]:
+        """Returns a tick for each partition that is ours, every 5 s.
 
-    async def _alerts(self, received: Received) -> list[Out]:
-        configuration = await self.job.configuration()
-        if received.key is None:  # a tick
-            return self._ticked(received, configuration)
-        done = changes(received, self.table.data.data.get(received.key), configuration)
-        self._keep(received.key, done)
-        return [_out(received.key, change) for change in done.changes]
-
-    def _ticked(self, received: Received, configuration: Configuration) -> list[Out]:
-        mine = {k: s for k, s in self.table.data.data.items() if partition_of(k, self.partitions) == received.partition}
-        outs = []
-        for key, done in list(due_changes(received, mine, configuration)):  # all or nothing is kept
-            self._keep(key, done)
-            outs += [_out(key, change) for change in done.changes]
-        return outs
-
-    def _keep(self, key: bytes, done: Step) -> None:
-        for why, count in done.why.items():
-            FOLDED.labels(why).inc(count)
-        if done.state is None:
-            del self.table[key]
-        elif done.state is not self.table.data.data.get(key):
-            self.table[key] = done.state
-
-    async def write_ticks(self) -> None:
-        """Writes a tick into each partition that this worker owns, and ends the process when none comes back."""
-        if not self.job.app.flow_control.is_active():
-            self.read_at.clear()
-            return
-        topic = kafka.topic_name(self.job.settings, Topic.RULE_EVENTS)
-        for tp in self.job.app.consumer.assignment():
-            if tp.topic == topic:
-                self._end_if_wedged(tp.partition)
-                await self.job.producer.send(Out(Topic.RULE_EVENTS, None, Tick(job="count"), partition=tp.partition))
-
-    def _end_if_wedged(self, partition: int) -> None:
-        read = self.read_at.setdefault(partition, time.monotonic())
-        if time.monotonic() - read > WEDGED_AFTER_S:
-            log.critical("own ticks do not come back: wedged", partition=partition, seconds=WEDGED_AFTER_S)
-            os._exit(RESTART)
-
-    async def assigned(self, app: Any, assigned: Iterable[TP], **_: Any) -> None:  # noqa: ARG002
-        """Waits for own ticks anew. Memory stays: recovery reads the changelog on from where this worker left it."""
-        self.ticks_read.clear()
+        Raises:
+            RuntimeError: an own tick has not come back for 30 s.
+        """
+        now = time.monotonic()
+        if now - self._ticked < TICK_S:
+            return []
+        self._ticked = now
+        wedged = [p for p in partitions if now - self._read.setdefault(p, now) > WEDGED_AFTER_S]
+        if wedged:
+            raise RuntimeError(f"own ticks of partitions {wedged} do not come back for {WEDGED_AFTER_S:g} s")
+        return [Out(Topic.RULE_EVENTS, None, Tick(job="count"), partition=partition) for partition in partitions]
 
 
-def _out(key: bytes, change: AlertChange) -> Out:
-    return Out(Topic.ALERTS, key, change)
+def _present(states: Mapping[bytes, RuleState | None]) -> States:
+    return {key: state for key, state in states.items() if state is not None}
+
+
+def _count(why: Mapping[str, int]) -> None:
+    for reason, number in why.items():
+        FOLDED.labels(reason).inc(number)
+
+
+def restored(settings: Settings, partition: int) -> States:
+    """Returns the states that stand on one partition of `vedette.rule-state`.
+
+    Of two states of a key the one with more writes stays: a worker that lost its partition may still have appended an old one, and
+    Kafka fences nobody here.
+    """
+    states: States = {}
+    schemas = Schemas()
+    writers = SchemaTopic(settings, schemas)
+    for message in _changelog(settings, partition):
+        key, value = message.key() or b"", message.value()
+        state = _decoded(schemas, writers, value) if value else None
+        known = states.get(key)
+        if state is None:
+            states.pop(key, None)
+        elif known is None or state.writes >= known.writes:
+            states[key] = state
+    writers.close()
+    return states
+
+
+def _decoded(schemas: Schemas, writers: SchemaTopic, value: bytes) -> RuleState:
+    while True:
+        try:
+            return schemas.decode(RuleState, value)
+        except UnknownSchema as unknown:
+            writers.wait_for(unknown)
+
+
+def _changelog(settings: Settings, partition: int) -> Iterator[Message]:
+    """Yields a partition of the changelog from its beginning to the end that it has now."""
+    where = TopicPartition(kafka.topic_name(settings, Topic.RULE_STATE), partition, OFFSET_BEGINNING)
+    consumer = kafka.consumer(settings, kafka.group_name(settings, "count-restore"))
+    try:
+        _, end = consumer.get_watermark_offsets(where, timeout=30)
+        consumer.assign([where])
+        position = 0
+        while position < end:
+            yield from (message for message in consumer.consume(1000, timeout=0.2) if not message.error())
+            position = max(position, consumer.position([where])[0].offset)
+    finally:
+        consumer.close()
 
 
 def main(settings: Settings) -> None:
     """Runs the counter until SIGTERM."""
-    Count(settings).job.run()
+    feed = ConfigFeed(settings)
+    count = Count(settings, feed)
+    job = Loop(
+        "count",
+        settings,
+        reads={Topic.RULE_EVENTS: RuleEvent},
+        handle=count.handle,
+        writes=(AlertChange, RuleState, Tick),
+        keeper=count,
+    )
+    loop.run(job, before=feed.start)

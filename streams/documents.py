@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,16 @@ def plain(node: Any) -> Any:
         if isinstance(node, kind):
             return kind(node)
     return node.isoformat() if isinstance(node, date) else str(node)
+
+
+def yaml_text(data: Any) -> str:
+    """Returns data as YAML; a list as several documents."""
+    yaml = YAML(typ="rt")
+    yaml.default_flow_style = False
+    yaml.width = 120
+    out = StringIO()
+    yaml.dump_all(data if isinstance(data, list) else [data], out)
+    return out.getvalue()
 
 
 def with_project(data: Any, project: str | None) -> Any:

@@ -1,8 +1,8 @@
-"""The one Faust set-up: settings that do not lose records, acks in offset order, an end with noise when a send fails.
+"""The one Faust set-up: settings that do not lose records, acks in offset order, an end with noise when it stands still.
 
-Faust commits past in-flight offsets, acks events whose agent raised, and forgets the futures of its changelog. So every event is
-taken with `noack()`, its body never raises, and it is acked by us: in offset order per partition, from callbacks, once everything
-that it caused is acknowledged by the broker, changelog included.
+Faust commits past in-flight offsets and acks events whose agent raised. So every event is taken with `noack()`, its body never
+raises, and it is acked by us: in offset order per partition, from callbacks, once everything that it caused is acknowledged by the
+broker.
 """
 
 import asyncio
@@ -42,17 +42,9 @@ RESTART = 70
 """Exit code of a job that must start again from its last commit."""
 
 
-class EndOnFailedSend(faust.Sensor):
-    """Faust only warns of a failed changelog write and commits over it."""
-
-    def on_send_error(self, producer: Any, exc: BaseException, state: Any) -> None:  # noqa: ARG002
-        log.critical("Kafka refused a record of Faust", error=str(exc))
-        os._exit(RESTART)
-
-
 def faust_app(job: str, settings: Settings, **further: Any) -> AppT:
     """Returns a Faust app with our settings; its id is the consumer group."""
-    app = faust.App(
+    return faust.App(
         kafka.group_name(settings, job),
         broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
@@ -79,8 +71,6 @@ def faust_app(job: str, settings: Settings, **further: Any) -> AppT:
         table_standby_replicas=0,
         **further,
     )
-    app.sensors.add(EndOnFailedSend())
-    return app
 
 
 def _credentials(settings: Settings) -> Any:

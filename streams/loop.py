@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -85,7 +85,8 @@ class Out:
 
     topic: Topic
     key: bytes | None
-    value: Record | bytes
+    value: Record | bytes | None
+    """None: a tombstone."""
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
     """None: by murmur2 of the key."""
@@ -110,6 +111,22 @@ Reads = Mapping[Topic, type[Record] | None]
 """Which topics a job reads, and as what; None: raw bytes."""
 
 
+class Keeper(Protocol):
+    """State that goes with the partitions of the one topic that a job reads."""
+
+    def restore(self, partition: int) -> None:
+        """Called when a partition has come, before its first record is handled."""
+        ...
+
+    def release(self, partition: int) -> None:
+        """Called when a partition has gone; nothing of it is in flight."""
+        ...
+
+    def due(self, partitions: Iterable[int]) -> Iterable[Out]:
+        """Returns what the job has to write by itself now. Called between batches, at least every half second."""
+        ...
+
+
 @dataclass
 class Loop:
     """One plain job. `handle` is called with batches of at most `batch` records that came within `wait_s`.
@@ -123,6 +140,7 @@ class Loop:
     reads: Reads
     handle: Handle
     writes: tuple[type[Record], ...] = ()
+    keeper: Keeper | None = None
     batch: int = 500
     wait_s: float = 0.005
     patience_s: float = 60
@@ -138,6 +156,7 @@ class Loop:
         self._schemas = Schemas()
         self._schema_topic = schema_topic.SchemaTopic(self.settings, self._schemas)
         self._unreadable_in_a_row = 0
+        self._kept: set[int] = set()
 
     def run(self) -> None:
         """Works until `stopping` is set; what is in flight then is finished and committed.
@@ -150,7 +169,9 @@ class Loop:
         self._producer: Producer = kafka.producer(self.settings)
         schema_topic.publish(self.settings, self._producer, *self.writes)
         self._consumer: Consumer = kafka.consumer(self.settings, kafka.group_name(self.settings, self.job))
-        self._consumer.subscribe(list(self._topics), on_assign=self._assigned)
+        self._consumer.subscribe(
+            list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
         try:
             while not self.stopping.is_set():
                 self._turn()
@@ -169,11 +190,23 @@ class Loop:
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
+        if self.keeper:
+            for partition in partitions:
+                self.keeper.restore(partition.partition)
+                self._kept.add(partition.partition)
         self.health.ready()
+
+    def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self.keeper:
+            for partition in partitions:
+                self._kept.discard(partition.partition)
+                self.keeper.release(partition.partition)
 
     def _turn(self) -> None:
         self.health.turn()
         messages = self._poll()
+        if self.keeper and self._kept:
+            self._write(self.keeper.due(sorted(self._kept)))
         if not messages:
             return
         with observe.BATCH_SECONDS.labels(self.job).time():

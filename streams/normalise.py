@@ -1,7 +1,7 @@
 """The normaliser: raw OTLP of any dialect to trace chunks. The only place that walks attributes."""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import Counter
 
@@ -23,29 +23,23 @@ DROPPED = Counter("vedette_normalise_dropped_spans_total", "Spans left out by th
 UNKNOWN_DIALECT = "unknown_dialect"
 SPANS = Counter("vedette_normalise_spans_total", "Spans normalised, by dialect", ["dialect"])
 
-Count = Callable[[str, int], None]
-"""Is told a reason and how many spans were left out for it."""
-
 _NAMES_BYTES = 24 * NAME_LIMIT
 """What the names, ids, numbers and lengths of one span take at most."""
 
 
-def uncounted(_reason: str, _spans: int) -> None:
-    """Ignores what was left out."""
-
-
-def chunks(body: bytes, project: str, ingested_at: int, count: Count = uncounted) -> list[TraceChunk]:
+def chunks(body: bytes, project: str, ingested_at: int, dropped: Tally[str] | None = None) -> list[TraceChunk]:
     """Returns an export as chunks of canonical spans, traces and spans in the order in which they came.
 
     Of several copies of one span only the newest is kept: the final one if it is there. Spans inherit their context from
     their ancestors in the same export. No chunk takes more than 4 MiB when encoded. `ingested_at` is in milliseconds.
+    `dropped` learns how many spans were left out for which reason.
 
     Raises:
         Undecodable: the bytes are no export.
     """
     export = decode(body)
-    for reason, spans in export.dropped.items():
-        count(reason, spans)
+    if dropped is not None:
+        dropped.update(export.dropped)
     resources = [resource(attributes) for attributes in export.resources]
     made = (_chunk(trace, resources, project, ingested_at) for trace in _by_trace(export.spans))
     return [part for chunk in made for part in split(chunk)]
@@ -111,18 +105,27 @@ def newest(spans: Sequence[Span]) -> list[Span]:
     return list(best.values())
 
 
-def normalised(batch: Sequence[Received]) -> Iterator[Out]:
-    """Returns what the job writes for raw records: their chunks, keyed by project and trace."""
+def normalised(batch: Sequence[Received]) -> list[Out]:
+    """Returns what the job writes for raw records: their chunks, keyed by project and trace.
+
+    A batch is counted once it is done: one that fails is handed over again in halves.
+
+    Raises:
+        Undecodable: a record is no export.
+    """
+    outs: list[Out] = []
+    dropped: Tally[str] = Tally()
+    dialects: Tally[str] = Tally()
     for received in batch:
         project = received.headers.get("vedette-project", b"default").decode()
-        for chunk in chunks(received.value, project, received.ingested_at, _count):
-            for dialect, spans in Tally(span.dialect for span in chunk.spans).items():
-                SPANS.labels(dialect or UNKNOWN_DIALECT).inc(spans)
-            yield Out(Topic.SPANS, record_key(project, chunk.trace_id), chunk)
-
-
-def _count(reason: str, spans: int) -> None:
-    DROPPED.labels(reason).inc(spans)
+        for chunk in chunks(received.value, project, received.ingested_at, dropped):
+            dialects.update(span.dialect for span in chunk.spans)
+            outs.append(Out(Topic.SPANS, record_key(project, chunk.trace_id), chunk))
+    for reason, spans in dropped.items():
+        DROPPED.labels(reason).inc(spans)
+    for dialect, spans in dialects.items():
+        SPANS.labels(dialect or UNKNOWN_DIALECT).inc(spans)
+    return outs
 
 
 def main(settings: Settings) -> None:

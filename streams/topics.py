@@ -11,7 +11,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from schemas.topics import CONFIGS, COUNTER_CHANGELOG, COUNTER_STATE, Topic, TopicConfig
+from schemas.topics import CONFIGS, Topic, TopicConfig
 from streams import kafka
 from streams.settings import Settings
 
@@ -30,15 +30,9 @@ class Finding:
 
 
 def wanted(settings: Settings) -> dict[str, TopicConfig]:
-    """Returns every topic of this installation by name, Faust's changelogs included."""
+    """Returns every topic of this installation by name."""
     topics = {kafka.topic_name(settings, topic): config for topic, config in CONFIGS.items()}
-    collectors = dict.fromkeys(settings.otlp_topics, CONFIGS[Topic.OTLP_SPANS])
-    return {**topics, counter_changelog(settings): COUNTER_CHANGELOG, **collectors}
-
-
-def counter_changelog(settings: Settings) -> str:
-    """Returns the name that Faust gives the changelog of the counter's table."""
-    return f"{kafka.group_name(settings, 'count')}-{COUNTER_STATE}-changelog"
+    return {**topics, **dict.fromkeys(settings.otlp_topics, CONFIGS[Topic.OTLP_SPANS])}
 
 
 def create(settings: Settings) -> list[str]:

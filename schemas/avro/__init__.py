@@ -8,9 +8,10 @@ from schemas.example import Example
 from schemas.record import Record
 from schemas.request import ScoreRequest
 from schemas.rule import RuleCondition, RuleEvent, Tick
+from schemas.rule_state import RuleState
 from schemas.score import Score
 from schemas.span import TraceChunk
 
 RECORDS: tuple[type[Record], ...] = (
-    TraceChunk, Example, ScoreRequest, Score, RuleCondition, RuleEvent, Tick, AlertChange, Delivery, ConfigEntry, DatasetItem,
+    TraceChunk, Example, ScoreRequest, Score, RuleCondition, RuleEvent, Tick, RuleState, AlertChange, Delivery, ConfigEntry, DatasetItem,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from schemas.documents.destination import EmailSpec
 from schemas.documents.rule import Notify, RuleSpec, ScorerIs, ScorerValue, SendEmail
 from schemas.documents.scorer import ScorerSpec
 from scorers import registry
-from streams.documents import Invalid, Place, Problem, check
+from streams.documents import Invalid, Place, Problem, check, yaml_text
 from streams.logic.configuration import Configuration, Versioned
 
 Result = Literal["created", "changed", "unchanged"]
@@ -229,4 +229,4 @@ def difference(planned: Planned) -> str:
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode().splitlines()
+    return yaml_text(document).splitlines()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,6 @@ from streams.cli.output import table, talk
 from streams.local.datadir import DataDir, DataDirError
 from streams.local.facts import ADMIN_KEY, Facts, facts
 from streams.local.facts import status as stack_status
-from streams.local.stack import recorded
 
 READY_WITHIN_S = 300.0
 GONE_WITHIN_S = 20.0
@@ -134,8 +134,11 @@ def status(
     data_dir: DataDirOption = None,
 ) -> None:
     """Tells the state of the system of a data directory."""
+    from streams.local.stack import recorded
+
     data = DataDir(data_dir or DEFAULT_DATA_DIR)
-    told = stack_status(data, _lags(data))
+    processes = recorded(data)["processes"]
+    told = stack_status(data, processes, _lags(data, processes))
     if as_json:
         typer.echo(json.dumps(told, indent=2))
         return
@@ -147,7 +150,7 @@ def status(
         table([{"job": name, **job} for name, job in told["jobs"].items()], ("job", "state", "pid", "restarts", "lag"))
 
 
-def _lags(data: DataDir) -> dict[str, int | None]:
+def _lags(data: DataDir, processes: Iterable[str]) -> dict[str, int]:
     """The lag of every job as the api tells it; nothing when it does not answer at once."""
     known, key = facts(data), data.path / ADMIN_KEY
     if known is None or not known.ready or data.holder() is None or not key.exists():
@@ -156,8 +159,8 @@ def _lags(data: DataDir) -> dict[str, int | None]:
         jobs: dict[str, Any] = Client(known.api, key.read_text().strip(), ASK_WITHIN_S).get("/api/v1/status")["jobs"]
     except ApiError:
         return {}
-    lags: dict[str, int | None] = dict.fromkeys(recorded(data)["processes"], 0)
+    lags = dict.fromkeys(processes, 0)
     for group, job in jobs.items():  # a job may have several groups: score-code, store-spans
         name = group.partition("-")[0]
-        lags[name] = (lags.get(name) or 0) + job["lag"]
+        lags[name] = lags.get(name, 0) + job["lag"]
     return lags

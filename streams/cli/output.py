@@ -5,7 +5,6 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from typing import Any
 
 import typer
@@ -25,6 +24,8 @@ def show(data: Any, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], o
     elif output == "json":
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
     elif output == "yaml":
+        from streams.documents import yaml_text
+
         typer.echo(yaml_text(data), nl=False)
     else:
         raise Failure(f"--output {output}: there are table, json and yaml", USAGE)
@@ -46,15 +47,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return "" if value is None else " ".join(str(value).split())
-
-
-def yaml_text(data: Any) -> str:
-    """Returns data as YAML; a list of documents as several documents."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="rt")
-    yaml.default_flow_style = False
-    yaml.width = 120
-    out = StringIO()
-    yaml.dump_all(data if isinstance(data, list) else [data], out)
-    return out.getvalue()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from streams.local import clickhouse
 from streams.local.datadir import DataDir
-from streams.local.stack import recorded
 
 ADMIN_KEY = "admin.key"
 INGEST_KEY = "ingest.key"
@@ -29,6 +29,7 @@ class Facts:
     """Without a user."""
     clickhouse_user: str
     clickhouse_password_file: str
+    clickhouse_database: str = "vedette"
     organization: str = "local"
     project: str = "default"
     demo: bool = False
@@ -54,10 +55,10 @@ def reader_file(data: DataDir) -> Path:
     return data.clickhouse / f"{clickhouse.READER}.password"
 
 
-def status(data: DataDir, lags: dict[str, int | None]) -> dict[str, Any]:
-    """Returns what `vedette status --json` prints."""
-    known, written = facts(data), recorded(data)
-    jobs = {name: _job(process, lags.get(name)) for name, process in written["processes"].items()}
+def status(data: DataDir, processes: Mapping[str, Any], lags: Mapping[str, int]) -> dict[str, Any]:
+    """Returns what `vedette status --json` prints, from what the stack wrote down about its processes and their lags."""
+    known = facts(data)
+    jobs = {name: _job(process, lags.get(name)) for name, process in processes.items()}
     state = _overall(known, [job["state"] for job in jobs.values()])
     told: dict[str, Any] = {"state": state, "data_dir": str(data.path)}
     if known is not None:
@@ -72,7 +73,7 @@ def _endpoints(known: Facts) -> dict[str, Any]:
     endpoints = {"otlp_http": known.otlp_http, "otlp_grpc": known.otlp_grpc, "api": known.api, "kafka": known.kafka}
     reading = {
         "url": known.clickhouse_read_url,
-        "database": "vedette",
+        "database": known.clickhouse_database,
         "user": known.clickhouse_user,
         "password_file": known.clickhouse_password_file,
     }

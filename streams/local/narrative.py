@@ -23,13 +23,13 @@ LOOK_EVERY_S = 1.0
 COUNTS_EVERY_S = 15.0
 
 _COUNTS = """
-SELECT (SELECT uniqExact(trace_id, span_id) FROM vedette.spans WHERE project = '{project}') AS spans,
-  (SELECT uniqExact(score_id) FROM vedette.scores WHERE project = '{project}') AS scores,
-  (SELECT uniqExact(score_id) FROM vedette.scores WHERE project = '{project}' AND outcome = 'fail') AS fails
+SELECT (SELECT uniqExact(trace_id, span_id) FROM {database}.spans WHERE project = '{project}') AS spans,
+  (SELECT uniqExact(score_id) FROM {database}.scores WHERE project = '{project}') AS scores,
+  (SELECT uniqExact(score_id) FROM {database}.scores WHERE project = '{project}' AND outcome = 'fail') AS fails
 FORMAT JSONEachRow
 """
 _HELD_BACK = """
-SELECT uniqExact(score_id) AS held FROM vedette.scores
+SELECT uniqExact(score_id) AS held FROM {database}.scores
 WHERE project = '{project}' AND outcome = 'fail' AND toUnixTimestamp64Milli(ingested_at) > {after} FORMAT JSONEachRow
 """
 
@@ -74,7 +74,7 @@ def follow(known: Facts, data: DataDir, tell: Tell) -> None:
 def where(known: Facts, data: DataDir) -> str:
     """Returns where to look."""
     project = demo.PROJECT if known.demo else known.project
-    query = f"SELECT agent, outcome, count() FROM vedette.scores FINAL WHERE project = '{project}' GROUP BY ALL"  # noqa: S608 - shown, not run
+    query = f"SELECT agent, outcome, count() FROM {known.clickhouse_database}.scores FINAL WHERE project = '{project}' GROUP BY ALL"  # noqa: S608 - shown, not run
     login = f"{known.clickhouse_user}:$(cat {known.clickhouse_password_file})"
     return f"""\
 agents report to  {known.otlp_http}
@@ -141,9 +141,7 @@ class Demo:
             state = (alert["alert_id"], alert["kind"], alert["change"])
             if self._told.get("alert") != state:
                 self._told["alert"] = state
-                self.tell(
-                    f"{_clock(now)}  alert {alert['kind']}: {alert['rule']} {alert['group_key']}: {alert['cause']}"
-                )
+                self.tell(alert_text(alert))
 
     def _alerts(self) -> list[dict[str, Any]]:
         try:
@@ -154,7 +152,7 @@ class Demo:
         return found[:1]
 
     def _count(self, now: float) -> None:
-        counts = self._ask(_COUNTS.format(project=demo.PROJECT))
+        counts = self._ask(_COUNTS.format(database=self.known.clickhouse_database, project=demo.PROJECT))
         if counts is None:
             return
         line = f"{_clock(now)}  {counts['spans']} spans, {counts['scores']} scores, {counts['fails']} failures"
@@ -165,7 +163,8 @@ class Demo:
         alert = self._told.get("newest")
         if not alert or alert["cooldown_until"] <= now * 1000:
             return ""
-        held = self._ask(_HELD_BACK.format(project=demo.PROJECT, after=alert["changed_at"]))
+        database, after = self.known.clickhouse_database, alert["changed_at"]
+        held = self._ask(_HELD_BACK.format(database=database, project=demo.PROJECT, after=after))
         until = _clock(alert["cooldown_until"] / 1000)
         return f"; the cooldown holds {held['held']} of them back until {until}" if held else ""
 
@@ -180,6 +179,12 @@ class Demo:
         except (OSError, ValueError):
             return None
         return row
+
+
+def alert_text(alert: dict[str, Any]) -> str:
+    """Returns one line about the newest change of an alert, with the time of the change."""
+    when = _clock(alert["changed_at"] / 1000)
+    return f"{when}  alert {alert['kind']}: {alert['rule']} {alert['group_key']}: {alert['cause']}"
 
 
 def slack_text(call: dict[str, Any]) -> str:

@@ -92,6 +92,7 @@ def run(options: Options, show: Tell, tell: Tell) -> None:
         clickhouse_port=options.clickhouse_port,
         bootstrap_servers=options.bootstrap_servers,
         clickhouse_url=options.clickhouse_url,
+        readable=(_database(),),
     )
     try:
         with stack:
@@ -181,9 +182,14 @@ def _facts(stack: LocalStack, options: Options, ports: Ports) -> Facts:
         clickhouse_read_url=urlunsplit(parts._replace(netloc=address)),
         clickhouse_user=user,
         clickhouse_password_file=str(file),
+        clickhouse_database=_database(),
         demo=options.demo,
         ready=True,
     )
+
+
+def _database() -> str:
+    return os.environ.get("VEDETTE_CLICKHOUSE_DATABASE", "vedette")
 
 
 def _prepare(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
+from schemas.alert import AlertChange
 from schemas.codec import Schemas, encode
 from schemas.config import ConfigEntry
 from schemas.documents.base import canonical_spec, spec_version
@@ -146,11 +147,14 @@ def read(settings: Settings, topic: Topic) -> dict[int, list[Message]]:
 
 
 def offline(settings: Settings, configuration: Configuration) -> dict[tuple[str, int], bytes]:
-    """Folds every partition of `vedette.rule-events` in offset order; returns the changes by alert and number."""
-    schemas, made = Schemas(), {}
+    """Folds every partition of `vedette.rule-events` in offset order; returns the changes by alert and number.
+
+    It ends where the counters ended: a tick that nobody read any more has caused nothing.
+    """
+    schemas, made, ends = Schemas(), {}, {p.partition: p.offset for p in committed(settings)}
     for partition, messages in read(settings, Topic.RULE_EVENTS).items():
         states: dict[bytes, RuleState] = {}
-        for message in messages:
+        for message in messages[: ends[partition]]:
             received = Received(
                 Topic.RULE_EVENTS, partition, message.offset() or 0, message.timestamp()[1], message.key(), b"", {}, None
             )
@@ -188,13 +192,21 @@ def configure(settings: Settings) -> tuple[Configuration, dict[str, str]]:
     return configuration, versions
 
 
+def committed(settings: Settings) -> list[TopicPartition]:
+    """Returns where the counters' group stands in every partition."""
+    name, group = kafka.topic_name(settings, Topic.RULE_EVENTS), kafka.group_name(settings, "count")
+    consumer = kafka.consumer(settings, group)
+    found = consumer.committed([TopicPartition(name, p) for p in range(PARTITIONS)], timeout=10)
+    consumer.close()
+    return list(found)
+
+
 def drained(settings: Settings) -> bool:
     """Tells whether the counters have committed everything but the newest ticks."""
-    consumer, name = kafka.consumer(settings, kafka.group_name(settings, "count")), kafka.topic_name(settings, Topic.RULE_EVENTS)
-    committed = consumer.committed([TopicPartition(name, p) for p in range(PARTITIONS)], timeout=10)
-    ends = {p.partition: consumer.get_watermark_offsets(p, timeout=10)[1] for p in committed}
+    consumer = kafka.consumer(settings, "soak")
+    lags = [consumer.get_watermark_offsets(p, timeout=10)[1] - p.offset for p in committed(settings)]
     consumer.close()
-    return all(p.offset >= ends[p.partition] - 3 for p in committed)
+    return max(lags) <= 3
 
 
 def soak(bootstrap: str, disruptions: int, seed: int) -> dict[str, Any]:
@@ -234,21 +246,27 @@ def compared(settings: Settings, configuration: Configuration) -> dict[str, Any]
     expected, schemas = offline(settings, configuration), Schemas()
     found: dict[tuple[str, int], set[bytes]] = defaultdict(set)
     times: Counter[tuple[str, int]] = Counter()
-    from schemas.alert import AlertChange
-
     for messages in read(settings, Topic.ALERTS).values():
         for message in messages:
             change = schemas.decode(AlertChange, message.value() or b"")
             found[change.alert_id, change.change].add(message.value() or b"")
             times[change.alert_id, change.change] += 1
+    variants = [(value, found[key]) for key, value in expected.items() if key in found and found[key] != {value}]
     return {
         "changes": len(expected),
         "missing": len(expected.keys() - found.keys()),
         "extra": len(found.keys() - expected.keys()),
-        "different": sum(found[key] != {value} for key, value in expected.items() if key in found),
+        "different": len(variants),
+        "fields_that_differ": dict(Counter(name for value, seen in variants for name in _differing(schemas, value, seen))),
         "sent_again": sum(times.values()) - len(times),
         "dead_letters": sum(map(len, read(settings, Topic.DLQ).values())),
     }
+
+
+def _differing(schemas: Schemas, expected: bytes, seen: set[bytes]) -> set[str]:
+    fold = schemas.decode(AlertChange, expected).__dict__
+    others = [schemas.decode(AlertChange, value).__dict__ for value in seen]
+    return {f"{name} ({len(seen)} values)" for name in fold for other in others if other[name] != fold[name]}
 
 
 if __name__ == "__main__":

@@ -451,6 +451,22 @@ def test_however_far_the_log_is_rewound_nothing_is_decided_twice(log: list[Entry
 
 
 @SOME
+@given(st.lists(st.tuples(st.sampled_from([10 * MINUTE, 40 * MINUTE, 2 * HOUR]), st.integers(0, 3)), max_size=20))
+def test_no_change_is_ever_told_under_the_identity_of_another(drawn: list[tuple[int, int]]) -> None:
+    """Not even when a few traces go on for hours and match again, long after they were forgotten."""
+    knobs = {"times": 1, "within": MINUTE, "cooldown": 5 * MINUTE, "resolve_after": 30 * MINUTE, "enabled": True}
+    rule, now = _version(START, START, knobs), START
+    log: list[Entry] = []
+    for gap, trace in drawn:
+        now += gap
+        match = Evaluated(subject_kind="trace", subject_id=str(trace), ingested_at=now)
+        event = RuleEvent(project="p", rule="r", rule_version=rule.version, group=("a",), evaluated=(match,))
+        log += [Entry(Position(0, len(log), now - 1), rule), Entry(Position(0, len(log) + 1, now), rule, event)]
+    changes = told(log, {})
+    assert len(by_id(changes)) >= len({change.firing_id for change in changes}) == len({trace for _, trace in drawn})
+
+
+@SOME
 @given(logs())
 def test_a_record_does_what_its_subjects_do_one_by_one_in_order(log: list[Entry]) -> None:
     whole: States = {}

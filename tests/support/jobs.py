@@ -50,11 +50,14 @@ class Job:
     port: int
     output: Path
 
-    def is_ready(self) -> bool:
+    def answers(self, path: str = "/livez") -> bool:
         try:
-            return self.get("/readyz") == "ok\n"
+            return self.get(path) == "ok\n"
         except OSError:
             return False
+
+    def is_ready(self) -> bool:
+        return self.answers("/readyz")
 
     def get(self, path: str) -> str:
         """Returns what its probe or `/metrics` answers."""

@@ -8,7 +8,7 @@ import pytest
 
 from schemas import topics
 from schemas.record import MAX_RECORD_BYTES
-from schemas.topics import CONFIGS, COUNTER_CHANGELOG, DAY_MS, Topic, TopicConfig
+from schemas.topics import CONFIGS, DAY_MS, Topic, TopicConfig
 
 BY_TRACE = {
     Topic.SPANS, Topic.EXAMPLES, Topic.REQUESTS_CODE, Topic.REQUESTS_HOSTED, Topic.REQUESTS_JUDGE, Topic.SCORES,
@@ -39,7 +39,7 @@ def test_names_are_ours_except_for_the_one_that_everybody_knows() -> None:
     assert str(Topic.OTLP_SPANS) == "otlp_spans"
 
 
-@pytest.mark.parametrize("config", [*CONFIGS.values(), COUNTER_CHANGELOG])
+@pytest.mark.parametrize("config", [*CONFIGS.values()])
 def test_every_topic_takes_the_largest_record(config: TopicConfig) -> None:
     settings = config.settings()
     assert settings["max.message.bytes"] == str(MAX_RECORD_BYTES) == str(16 * 1024 * 1024)
@@ -65,7 +65,7 @@ def test_the_raw_is_kept_shortest_and_configuration_for_ever() -> None:
     assert {topic for topic in days if days[topic] == 30} == {Topic.SCORES, Topic.RULE_EVENTS, Topic.ALERTS, Topic.DLQ}
     assert {days[topic] for topic in days} == {3, 7, 30}
     assert {topic for topic in Topic if CONFIGS[topic].retention_ms == -1} == {
-        Topic.CONFIG, Topic.SCHEMAS, Topic.DELIVERIES, Topic.DATASET_ITEMS,
+        Topic.CONFIG, Topic.SCHEMAS, Topic.DELIVERIES, Topic.DATASET_ITEMS, Topic.RULE_STATE,
     }  # fmt: skip
 
 
@@ -74,6 +74,6 @@ def test_every_version_of_the_configuration_stays() -> None:
 
 
 def test_compaction_leaves_an_hour_in_which_recovery_can_choose_the_newer_state() -> None:
-    for config in (COUNTER_CHANGELOG, CONFIGS[Topic.DELIVERIES]):
+    for config in (CONFIGS[Topic.RULE_STATE], CONFIGS[Topic.DELIVERIES]):
         assert config.settings()["cleanup.policy"] == "compact"
         assert int(config.settings()["min.compaction.lag.ms"]) >= 3_600_000

@@ -1,7 +1,9 @@
+from collections import Counter
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client import REGISTRY
 
 from schemas.codec import Undecodable, encode
 from schemas.record import MAX_CHUNK_BYTES
@@ -62,9 +64,9 @@ def test_a_child_inherits_even_when_it_stands_before_its_parent_and_in_another_r
 
 
 def test_spans_without_proper_ids_are_counted_and_the_rest_is_kept() -> None:
-    told: dict[str, int] = {}
+    told: Counter[str] = Counter()
     body = export(("a", [sent(0, 1), sent(1, 0), sent(0, 2), sent(1, 1)]))
-    (chunk,) = chunks(body, "p", 0, told.__setitem__)
+    (chunk,) = chunks(body, "p", 0, told)
     assert (len(chunk.spans), told) == (1, {"bad_trace_id": 2, "bad_span_id": 1})
 
 
@@ -148,6 +150,20 @@ def test_the_job_takes_the_project_from_the_header_and_the_ingest_time_from_kafk
         Out(Topic.SPANS, b'["shop","01010101010101010101010101010101"]', first),
         Out(Topic.SPANS, b'["shop","02020202020202020202020202020202"]', second),
     ]
+
+
+def spans_counted() -> float:
+    return REGISTRY.get_sample_value("vedette_normalise_spans_total", {"dialect": "unknown_dialect"}) or 0
+
+
+def test_a_batch_that_fails_is_counted_only_when_it_is_done() -> None:
+    good, bad = received(export(("a", [sent(1, 1)])), {}), received(b"no export", {})
+    before = spans_counted()
+    with pytest.raises(Undecodable):
+        normalised([good, bad])
+    assert spans_counted() == before
+    normalised([good])
+    assert spans_counted() == before + 1
 
 
 def test_a_replayed_dead_letter_keeps_its_ingest_time_and_without_a_header_the_project_is_default() -> None:

@@ -18,6 +18,7 @@ from schemas.ids import record_key
 from schemas.topics import Topic
 from streams import kafka as kafka_clients
 from streams import schema_topic, topics
+from streams.api.endpoints import ENDPOINTS
 from streams.api.job import Api
 from streams.cli.client import ApiError, Client
 from streams.config_feed import ConfigFeed
@@ -95,7 +96,7 @@ def test_apply_is_in_effect_when_it_returns_and_diff_get_and_delete_agree(settin
         assert api.post("/api/v1/documents/diff", [scorer("parcels")])["documents"][0]["diff"] == ""
         changed = api.post("/api/v1/documents/diff", [scorer("parcels", threshold=0.5)])["documents"][0]
         assert changed["result"] == "changed"
-        assert '+    "threshold": 0.5,' in changed["diff"]
+        assert "+  threshold: 0.5" in changed["diff"]
         got = api.get("/api/v1/documents", kind="scorers", name="parcels")["documents"]
         assert [one["document"]["spec"]["with"] for one in got] == [{"field": "output", "any": ["parcel"]}]
         assert summary(api.put("/api/v1/documents", [got[0]["document"]])) == [("default", "parcels", "unchanged")]
@@ -109,7 +110,7 @@ def test_apply_is_in_effect_when_it_returns_and_diff_get_and_delete_agree(settin
 
 def test_one_bad_document_keeps_all_others_out(settings: Settings) -> None:
     with running(settings) as api:
-        with pytest.raises(ApiError, match="nothing was applied: document 2: spec.type: no scorer type 'contians'"):
+        with pytest.raises(ApiError, match=r"nothing was applied: document 2: spec\.type: no scorer type 'contians'"):
             api.put("/api/v1/documents", [scorer("good"), scorer("bad", type="contians")])
         assert api.get("/api/v1/documents")["documents"] == []
 
@@ -203,3 +204,93 @@ def test_alerts_are_read_from_kafka_and_listed_by_state_and_project(settings: Se
 
 def ids(answer: dict[str, Any]) -> list[str]:
     return [alert["alert_id"] for alert in answer["alerts"]]
+
+
+def test_every_endpoint_asks_every_key_for_its_scope_and_project(settings: Settings) -> None:
+    with running(settings) as api:
+        api.put("/api/v1/documents", [scorer("s", "a"), scorer("s", "b")])
+        scopes = {"ingest": ["ingest"], "read": ["read"], "read of a": ["read"], "admin of a": ["admin"]}
+        made = {
+            name: api.post("/api/v1/keys", {"projects": ["a"] if name.endswith("of a") else [], "scopes": some})
+            for name, some in scopes.items()
+        }
+        revoked = api.post("/api/v1/keys", {"scopes": ["admin"]})
+        api.delete(f"/api/v1/keys/{revoked['id']}")
+        keys = {"nobody": "", "nonsense": "vd_x", "revoked": revoked["key"]}
+        keys |= {name: key["key"] for name, key in made.items()} | {"admin": ADMIN}
+        victim = made["ingest"]["id"]
+        calls: dict[str, tuple[str, str, Any]] = {
+            "apply to a": ("PUT", "/api/v1/documents", [scorer("s", "a")]),
+            "apply to b": ("PUT", "/api/v1/documents", [scorer("s", "b")]),
+            "apply to both": ("PUT", "/api/v1/documents", [scorer("s", "a"), scorer("s", "b")]),
+            "diff of b": ("POST", "/api/v1/documents/diff", [scorer("s", "b")]),
+            "list": ("GET", "/api/v1/documents", None),
+            "list b": ("GET", "/api/v1/documents?project=b", None),
+            "delete what is not there": ("DELETE", "/api/v1/documents/Scorer/none?project=a", None),
+            "delete in b": ("DELETE", "/api/v1/documents/Scorer/s?project=b", None),
+            "make a key for b": ("POST", "/api/v1/keys", {"projects": ["b"], "scopes": []}),
+            "list keys": ("GET", "/api/v1/keys", None),
+            "revoke another's key": ("DELETE", f"/api/v1/keys/{victim}x", None),
+            "alerts": ("GET", "/api/v1/alerts", None),
+            "alerts of b": ("GET", "/api/v1/alerts?project=b", None),
+            "status": ("GET", "/api/v1/status", None),
+            "openapi": ("GET", "/api/v1/openapi.json", None),
+            "no such path": ("GET", "/api/v1/nonsense", None),
+        }
+        unknown = dict.fromkeys(("nobody", "nonsense", "revoked"), 401)
+        reads, writes = {**unknown, "ingest": 403}, {**unknown, "ingest": 403, "read": 403, "read of a": 403}
+        expected = {
+            "apply to a": {**writes, "admin of a": 200, "admin": 200},
+            "apply to b": {**writes, "admin of a": 403, "admin": 200},
+            "apply to both": {**writes, "admin of a": 403, "admin": 200},
+            "diff of b": {**writes, "admin of a": 403, "admin": 200},
+            "list": {**reads, "read": 200, "read of a": 200, "admin of a": 200, "admin": 200},
+            "list b": {**reads, "read": 200, "read of a": 403, "admin of a": 403, "admin": 200},
+            "delete what is not there": {**writes, "admin of a": 404, "admin": 404},
+            "delete in b": {**writes, "admin of a": 403, "admin": 200},
+            "make a key for b": {**writes, "admin of a": 400, "admin": 400},
+            "list keys": {**writes, "admin of a": 200, "admin": 200},
+            "revoke another's key": {**writes, "admin of a": 404, "admin": 404},
+            "alerts": {**reads, "read": 200, "read of a": 200, "admin of a": 200, "admin": 200},
+            "alerts of b": {**reads, "read": 200, "read of a": 403, "admin of a": 403, "admin": 200},
+            "status": {**reads, "read": 200, "read of a": 200, "admin of a": 200, "admin": 200},
+            "openapi": {**reads, "read": 200, "read of a": 200, "admin of a": 200, "admin": 200},
+            "no such path": dict.fromkeys(keys, 404),
+        }
+        told = {
+            name: {who: status_of(Client(api.url, key), *call) for who, key in keys.items()}
+            for name, call in calls.items()
+        }
+        assert told == expected
+
+
+def status_of(client: Client, method: str, path: str, body: Any) -> int:
+    ask = {"GET": client.get, "DELETE": client.delete}
+    send = {"PUT": client.put, "POST": client.post}
+    try:
+        ask[method](path) if body is None else send[method](path, body)
+    except ApiError as error:
+        return error.status if {"error", "message"} <= set(error.body) else -1
+    return 200
+
+
+def test_bodies_that_are_wrong_are_refused_with_their_place(settings: Settings) -> None:
+    with running(settings) as api:
+        told = []
+        for path, body in (
+            ("/api/v1/documents/diff", {"not": "a list"}),
+            ("/api/v1/keys", {"scopes": ["everything"]}),
+            ("/api/v1/keys", {"scopes": ["read"], "project": ["a"]}),
+        ):
+            with pytest.raises(ApiError) as error:
+                api.post(path, body)
+            told.append((error.value.status, error.value.body["error"], error.value.body["message"]))
+        assert told == [
+            (400, "invalid_body", "the body: Input should be a valid list"),
+            (400, "invalid_body", "scopes.0: Input should be 'ingest', 'read', 'develop', 'upload' or 'admin'"),
+            (400, "invalid_body", "project: Extra inputs are not permitted"),
+        ]
+        paths = api.get("/api/v1/openapi.json")["paths"]
+        assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == {
+            (endpoint.method, endpoint.path) for endpoint in ENDPOINTS
+        }

@@ -134,7 +134,7 @@ def test_a_difference_names_both_versions_and_the_lines() -> None:
     lines = difference(changed).splitlines()
     assert lines[0] == f"--- p/Scorer/parcels {entry.version}"
     assert lines[1] == f"+++ p/Scorer/parcels {changed.entry.version}"
-    assert [line for line in lines[3:] if line[0] in "+-"] == ['+    "threshold": 0.5,']
+    assert [line for line in lines[3:] if line[0] in "+-"] == ["+  threshold: 0.5"]
 
 
 def test_an_effective_time_comes_with_a_shown_document() -> None:

@@ -122,6 +122,17 @@ def test_subjects_that_did_not_match_move_nothing(counter: Counter) -> None:
     assert counter.state == RuleState()
 
 
+def test_a_trace_that_goes_on_for_hours_fires_only_once() -> None:
+    """Its firing, and the alert that it opened, are known by the trace."""
+    counter = Counter({"times": 1, "resolve_after": "1h"})
+    assert counter.push("0m", subject="t") == ["fired"]
+    assert counter.tick("1h") == ["resolved"]
+    assert counter.push("3h") == ["fired"]
+    assert counter.push("5h", subject="t") == []
+    assert counter.why == {"counted": 1}
+    assert counter.push("5h1m") == ["renotified"]
+
+
 def test_a_late_match_fires_the_window_it_completes(counter: Counter) -> None:
     assert counter.push("0m", "2m", "9m") == []
     assert counter.push("1m", appended="9m") == ["fired"]
