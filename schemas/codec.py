@@ -47,7 +47,19 @@ def fingerprint_of(schema: str) -> str:
 
 @cache
 def _parsed(cls: type[Record]) -> AvroSchema:
-    return _parse(schema_text(cls))
+    return cast("AvroSchema", _with_bytes_defaults(_parse(schema_text(cls))))
+
+
+def _with_bytes_defaults(schema: Any) -> Any:
+    """Fastavro hands the default of a bytes field out as it stands in the schema: as text."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "bytes" and isinstance(schema.get("default"), str):
+            schema["default"] = schema["default"].encode("latin-1")
+        for part in (schema.get("type"), schema.get("items"), *schema.get("fields", ())):
+            _with_bytes_defaults(part)
+    for branch in schema if isinstance(schema, list) else ():
+        _with_bytes_defaults(branch)
+    return schema
 
 
 def _parse(schema: str) -> AvroSchema:

@@ -6,6 +6,7 @@ A record is a frozen pydantic model; its Avro schema is computed from the same a
 
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
@@ -31,10 +32,16 @@ class Record(BaseModel):
         """Builds a record from values that were validated before (the codec's, after Avro has checked their types)."""
         record = cls.__new__(cls)
         object.__setattr__(record, "__dict__", values)
-        object.__setattr__(record, "__pydantic_fields_set__", set(values))
+        object.__setattr__(record, "__pydantic_fields_set__", _field_names(cls))
         object.__setattr__(record, "__pydantic_extra__", None)
         object.__setattr__(record, "__pydantic_private__", None)
         return record
+
+
+@cache
+def _field_names(cls: type[Record]) -> set[str]:
+    """One set for all: records are frozen, nobody adds to it."""
+    return set(cls.model_fields)
 
 
 def avro_schema(cls: type[Record]) -> AvroSchema:

@@ -48,9 +48,7 @@ class RuleState(Record):
     subjects: bytes = Field(
         default=b"", description="matched subjects by time: 8 bytes of ingest time, 8 of hash, each"
     )
-    floor: bytes = Field(
-        default=b"", description="the newest subject that had to leave for want of room; older ones are too late"
-    )
+    floor: bytes = Field(default=b"", description="the newest subject that had to leave; what is not newer is too late")
     evidence: tuple[Evaluated, ...] = ()
     firings: tuple[Firing, ...] = ()
     open: OpenAlert | None = None

@@ -1,7 +1,8 @@
 """The counter: folds rule events into alert changes. Alone in writing `vedette.alerts`.
 
-Its state travels with the partitions of `vedette.rule-events`: every state that a batch changed is written to the same partition of
-`vedette.rule-state` before the batch is committed, and read back when a partition comes.
+Its state travels with the partitions of `vedette.rule-events`. A batch's alerts are written first; when they are acknowledged, the states
+that it changed go to the same partition of `vedette.rule-state`; then it is committed. A crash between any two of these repeats the
+batch, which makes the same alerts again or finds them made.
 """
 
 import time
@@ -16,6 +17,7 @@ from prometheus_client import Counter
 
 from schemas.alert import AlertChange
 from schemas.codec import Schemas, Undecodable, UnknownSchema
+from schemas.ids import record_key
 from schemas.rule import RuleEvent, Tick
 from schemas.rule_state import RuleState
 from schemas.topics import Topic
@@ -43,11 +45,13 @@ def changes(received: Received, state: RuleState | None, configuration: Configur
     """Folds one rule event into the state of its rule and group.
 
     Raises:
-        Undecodable: the event names a rule version that never was, or carries a command.
+        Undecodable: the event names a rule version that never was, carries a command, or stands under a foreign key.
     """
     event = received.of(RuleEvent)
     if event.command is not None or not event.evaluated:
         raise Undecodable("a rule event without subjects; commands are not understood by this version")
+    if received.key != record_key(event.project, event.rule, event.group):
+        raise Undecodable(f"the key of a rule event is [project, rule, group], not {received.key!r}")
     newest = max(evaluated.ingested_at for evaluated in event.evaluated)
     rule = rule_of_event(configuration, event.project, event.rule, event.rule_version, newest)
     if rule is None:
@@ -76,39 +80,50 @@ class Count:
     settings: Settings
     feed: ConfigFeed
     states: dict[int, States] = field(default_factory=lambda: defaultdict(dict))
+    _changed: dict[tuple[int, bytes], RuleState | None] = field(default_factory=dict)
     _ticked: float = float("-inf")
     _read: dict[int, float] = field(default_factory=dict)
 
     def handle(self, batch: Sequence[Received]) -> list[Out]:
-        """Returns the alert changes of a batch and the states it leaves; nothing is kept of a batch that fails."""
+        """Returns the alert changes of a batch; the states that it leaves are kept unless it raises."""
         configuration = self.feed.confirmed()
         alerts: list[Out] = []
-        touched: dict[int, dict[bytes, RuleState | None]] = defaultdict(dict)
+        touched: dict[tuple[int, bytes], RuleState | None] = {}
         for received in batch:
-            for key, done in self._steps(received, touched[received.partition], configuration):
-                touched[received.partition][key] = done.state
+            for key, done in self._steps(received, touched, configuration):
+                touched[received.partition, key] = done.state
                 alerts += [Out(Topic.ALERTS, key, change) for change in done.changes]
                 _count(done.why)
-        return [*alerts, *self._keep(touched)]
+        self._keep(touched)
+        return alerts
 
     def _steps(
-        self, received: Received, touched: dict[bytes, RuleState | None], configuration: Configuration
+        self, received: Received, touched: Mapping[tuple[int, bytes], RuleState | None], configuration: Configuration
     ) -> list[tuple[bytes, Step]]:
-        self._read[received.partition] = time.monotonic()
-        states = self.states[received.partition]
+        partition, states = received.partition, self.states[received.partition]
+        self._read[partition] = time.monotonic()
         if received.is_tick:
-            return list(due_changes(received, _present({**states, **touched}), configuration))
+            new = {key: state for (p, key), state in touched.items() if p == partition}
+            now = {key: state for key, state in {**states, **new}.items() if state is not None}
+            return list(due_changes(received, now, configuration))
         key = received.key or b""
-        return [(key, changes(received, touched[key] if key in touched else states.get(key), configuration))]
+        return [(key, changes(received, touched.get((partition, key), states.get(key)), configuration))]
 
-    def _keep(self, touched: Mapping[int, Mapping[bytes, RuleState | None]]) -> Iterator[Out]:
-        """Takes the new states over and yields what the changelog has to know: one record per state that changed."""
-        for partition, new in touched.items():
+    def _keep(self, touched: Mapping[tuple[int, bytes], RuleState | None]) -> None:
+        for (partition, key), state in touched.items():
             states = self.states[partition]
-            for key, state in new.items():
-                if state is not states.get(key):
-                    yield Out(Topic.RULE_STATE, key, state, partition=partition)
-            self.states[partition] = _present({**states, **new})
+            if state is states.get(key):
+                continue
+            self._changed[partition, key] = state
+            if state is None:
+                del states[key]
+            else:
+                states[key] = state
+
+    def changed(self) -> list[Out]:
+        """Returns the states that were changed since the last call, for the changelog."""
+        changed, self._changed = self._changed, {}
+        return [Out(Topic.RULE_STATE, key, state, partition=partition) for (partition, key), state in changed.items()]
 
     def restore(self, partition: int) -> None:
         """Reads back the states of a partition that has come."""
@@ -138,10 +153,6 @@ class Count:
         if wedged:
             raise RuntimeError(f"own ticks of partitions {wedged} do not come back for {WEDGED_AFTER_S:g} s")
         return [Out(Topic.RULE_EVENTS, None, Tick(job="count"), partition=partition) for partition in partitions]
-
-
-def _present(states: Mapping[bytes, RuleState | None]) -> States:
-    return {key: state for key, state in states.items() if state is not None}
 
 
 def _count(why: Mapping[str, int]) -> None:

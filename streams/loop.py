@@ -122,6 +122,10 @@ class Keeper(Protocol):
         """Called when a partition has gone; nothing of it is in flight."""
         ...
 
+    def changed(self) -> Iterable[Out]:
+        """Returns what has to be kept of the batch that was just handled; written when the batch's own records are acknowledged."""
+        ...
+
     def due(self, partitions: Iterable[int]) -> Iterable[Out]:
         """Returns what the job has to write by itself now. Called between batches, at least every half second."""
         ...
@@ -246,6 +250,8 @@ class Loop:
             try:
                 batch, unreadable = self._read(messages)
                 self._write([*unreadable, *self._outcome(batch)])
+                if self.keeper:
+                    self._write(self.keeper.changed())
                 return
             except (Transient, UnknownSchema) as failure:
                 observe.RETRIES.labels(self.job).inc()

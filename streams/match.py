@@ -48,12 +48,13 @@ _INDEX = Remembered(_index)
 
 def matches(batch: Sequence[Received], configuration: Configuration) -> list[Out]:
     """Returns the rule events of a batch: one per rule version and group, with every subject that matched."""
-    found: dict[tuple[str, str, str, tuple[str, ...], str], list[Evaluated]] = defaultdict(list)
+    found: dict[object, tuple[RuleVersion, tuple[str, ...], list[Evaluated]]] = {}
     for received in batch:
         for rule, observed, evaluated in _matched(received, configuration):
             group = group_of(rule.spec, observed)
-            found[rule.project, rule.name, rule.version, group, group_key(rule.spec, group)].append(evaluated)
-    return [out for place, evaluated in found.items() for out in _events(place, evaluated)]
+            place = (rule.project, rule.name, rule.version, rule.window_since, group)
+            found.setdefault(place, (rule, group, []))[2].append(evaluated)
+    return [out for rule, group, evaluated in found.values() for out in _events(rule, group, evaluated)]
 
 
 def _matched(received: Received, configuration: Configuration) -> Iterator[tuple[RuleVersion, Observed, Evaluated]]:
@@ -99,18 +100,17 @@ def _evaluated(rule: RuleVersion, observed: Observed, ingested_at: int, value: f
     )
 
 
-def _events(place: tuple[str, str, str, tuple[str, ...], str], evaluated: list[Evaluated]) -> Iterator[Out]:
-    project, rule, version, group, named_group = place
+def _events(rule: RuleVersion, group: tuple[str, ...], evaluated: list[Evaluated]) -> Iterator[Out]:
     for first in range(0, len(evaluated), SUBJECTS_PER_EVENT):
         event = RuleEvent(
-            project=project,
-            rule=rule,
-            rule_version=version,
+            project=rule.project,
+            rule=rule.name,
+            rule_version=rule.version,
             group=group,
-            group_key=named_group,
+            group_key=group_key(rule.spec, group),
             evaluated=tuple(evaluated[first : first + SUBJECTS_PER_EVENT]),
         )
-        yield Out(Topic.RULE_EVENTS, record_key(project, rule, group), event)
+        yield Out(Topic.RULE_EVENTS, record_key(rule.project, rule.name, group), event)
 
 
 def main(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from schemas.alert import AlertChange
 from schemas.codec import Schemas, Undecodable, UnknownSchema
@@ -78,7 +78,8 @@ class AlertFeed:
 
     def _run(self) -> None:
         consumer = kafka.consumer(self._settings, kafka.group_name(self._settings, "alerts"))
-        self._assign(consumer)
+        while not self._stopping.is_set() and not self._assign(consumer):
+            self._stopping.wait(1)
         while not self._stopping.is_set():
             for message in consumer.consume(500, timeout=0.5):
                 if message.error() is None:
@@ -86,10 +87,15 @@ class AlertFeed:
         consumer.close()
         self._schema_topic.close()
 
-    def _assign(self, consumer: Consumer) -> None:
+    def _assign(self, consumer: Consumer) -> bool:
         name = kafka.topic_name(self._settings, Topic.ALERTS)
-        partitions = consumer.list_topics(name, timeout=30).topics[name].partitions
+        try:
+            partitions = consumer.list_topics(name, timeout=30).topics[name].partitions
+        except KafkaException as error:
+            log.warning("alerts wait for Kafka", error=error.args[0].str())
+            return False
         consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in partitions])
+        return True
 
     def _take(self, message: Message) -> None:
         value = message.value() or b""

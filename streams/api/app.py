@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
+import structlog
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,6 +18,8 @@ from streams.api.auth import Caller, authenticate
 from streams.api.errors import Refused
 from streams.api.publish import NotWritten
 from streams.api.services import Services
+
+log = structlog.get_logger()
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -135,8 +138,8 @@ async def _no_route(request: Request, error: Exception) -> Response:
     return _json({"error": "not_found", "message": message}, status)
 
 
-async def _broken(_: Request, error: Exception) -> Response:
-    """Starlette raises the error again after this answer, so that it reaches the log."""
+async def _broken(request: Request, error: Exception) -> Response:
+    log.error("a request failed", method=request.method, path=request.url.path, exc_info=error)
     message = f"the api failed on this request ({type(error).__name__}); its log tells more"
     return _json({"error": "internal", "message": message}, 500)
 

@@ -15,7 +15,8 @@ from schemas.documents.destination import EmailSpec
 from schemas.documents.rule import Notify, RuleSpec, ScorerIs, ScorerValue, SendEmail
 from schemas.documents.scorer import ScorerSpec
 from scorers import registry
-from streams.documents import Invalid, Place, Problem, check, yaml_text
+from streams.document_files import yaml_text
+from streams.documents import Invalid, Place, Problem, check
 from streams.logic.configuration import Configuration, Versioned
 
 Result = Literal["created", "changed", "unchanged"]

@@ -17,7 +17,7 @@ from streams.cli.failure import FINDINGS, Failure
 from streams.cli.output import show, talk
 
 if TYPE_CHECKING:
-    from streams.documents import Source
+    from streams.document_files import Source
 
 FilesOption = Annotated[
     list[Path], typer.Option("--file", "-f", help="YAML or JSON, a directory of them, or - for stdin", show_default=False)
@@ -96,7 +96,8 @@ def schema() -> None:
 
 def _read(files: Sequence[Path], project: str | None) -> "tuple[list[Source], list[Any]]":
     """The documents of files, checked here first: only here are lines and columns known."""
-    from streams.documents import Invalid, Unreadable, check, parse, read, with_project
+    from streams.document_files import Unreadable, parse, read
+    from streams.documents import Invalid, check, with_project
 
     try:
         sources = [s for f in files for s in (parse(sys.stdin.read(), "stdin") if str(f) == "-" else read([f]))]

@@ -87,6 +87,8 @@ def settings(data_dir: Path | None) -> "Settings":
             raise Failure(NO_KAFKA.format(data_dir=here))
         os.environ["VEDETTE_BOOTSTRAP_SERVERS"] = known.kafka
         os.environ.setdefault("VEDETTE_CLICKHOUSE_URL", known.clickhouse_url)
+        os.environ.setdefault("VEDETTE_CLICKHOUSE_DATABASE", known.clickhouse_database)
+        os.environ.setdefault("VEDETTE_TOPIC_PREFIX", known.topic_prefix)
         os.environ.setdefault("VEDETTE_PARTITIONS", "4")
     return from_environment()
 

@@ -19,7 +19,7 @@ from streams.cli.context import DEFAULT_DATA_DIR, DataDirOption, sentence
 from streams.cli.failure import Failure
 from streams.cli.output import table, talk
 from streams.local.datadir import DataDir, DataDirError
-from streams.local.facts import ADMIN_KEY, Facts, facts
+from streams.local.facts import ADMIN_KEY, Facts, facts, keep_not_ready
 from streams.local.facts import status as stack_status
 
 READY_WITHIN_S = 300.0
@@ -69,8 +69,7 @@ def _detached(here: Path) -> None:
         data.create()
     except DataDirError as error:
         raise Failure(str(error)) from error
-    if (before := facts(data)) is not None and before.ready:
-        before.not_ready().keep(data)
+    keep_not_ready(data)
     said = data.logs / "up.log"
     arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
     with said.open("wb") as log:

@@ -24,7 +24,7 @@ def show(data: Any, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], o
     elif output == "json":
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
     elif output == "yaml":
-        from streams.documents import yaml_text
+        from streams.document_files import yaml_text
 
         typer.echo(yaml_text(data), nl=False)
     else:

@@ -30,6 +30,7 @@ class Facts:
     clickhouse_user: str
     clickhouse_password_file: str
     clickhouse_database: str = "vedette"
+    topic_prefix: str = ""
     organization: str = "local"
     project: str = "default"
     demo: bool = False
@@ -48,6 +49,13 @@ def facts(data: DataDir) -> Facts | None:
     """Returns the facts of the stack that ran last on a data directory, None when there was none."""
     kept = data.settings().get(_KEPT)
     return None if kept is None else Facts(**kept)
+
+
+def keep_not_ready(data: DataDir) -> None:
+    """Notes that the stack on a data directory is not ready, or not any more."""
+    known = facts(data)
+    if known is not None and known.ready:
+        known.not_ready().keep(data)
 
 
 def reader_file(data: DataDir) -> Path:

@@ -23,7 +23,7 @@ from streams.cli.client import ApiError, Client
 from streams.local import clickhouse, demo, narrative
 from streams.local.datadir import DataDir, DataDirError, write_atomically
 from streams.local.environment import environment_text
-from streams.local.facts import ADMIN_KEY, INGEST_KEY, Facts, facts, reader_file
+from streams.local.facts import ADMIN_KEY, INGEST_KEY, Facts, keep_not_ready, reader_file
 from streams.local.ports import LOOPBACK, PortTakenError, kept_port
 from streams.local.stack import JobSpec, LocalStack
 from streams.local.supervisor import NotReadyError
@@ -103,13 +103,13 @@ def run(options: Options, show: Tell, tell: Tell) -> None:
 
 def _run(stack: LocalStack, options: Options, show: Tell, tell: Tell) -> None:
     data = stack.data
+    keep_not_ready(data)  # one that was killed could not note it
     try:
         known = start(stack, options, tell)
         show(environment_text(known, data))
         narrative.follow(known, data, tell)
     finally:
-        if (last := facts(data)) is not None:
-            last.not_ready().keep(data)
+        keep_not_ready(data)
 
 
 def _stop_on_signals() -> None:
@@ -126,7 +126,10 @@ def start(stack: LocalStack, options: Options, tell: Tell) -> Facts:
     """Starts everything in order and returns where it answers."""
     data = stack.data
     ports = _ports(data, options)
-    tell(f"starting Kafka and ClickHouse on {data.path} ...")
+    servers = {"Kafka": options.bootstrap_servers, "ClickHouse": options.clickhouse_url}
+    own = [name for name, existing in servers.items() if existing is None]
+    if own:
+        tell(f"starting {' and '.join(own)} on {data.path} ...")
     stack.start_servers()
     known = _facts(stack, options, ports)
     known.not_ready().keep(data)
@@ -183,6 +186,7 @@ def _facts(stack: LocalStack, options: Options, ports: Ports) -> Facts:
         clickhouse_user=user,
         clickhouse_password_file=str(file),
         clickhouse_database=_database(),
+        topic_prefix=os.environ.get("VEDETTE_TOPIC_PREFIX", ""),
         demo=options.demo,
         ready=True,
     )

@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from streams.cli.client import Client
-from streams.documents import parse
+from streams.document_files import parse
 from streams.local.datadir import DataDir
 from streams.local.facts import INGEST_KEY, Facts
 from streams.local.ports import LOOPBACK, kept_port

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from streams.documents import Invalid, Source, Unreadable, check, json_schema, parse, plain, read, with_project
+from streams.document_files import Source, Unreadable, parse, plain, read
+from streams.documents import Invalid, check, json_schema, with_project
 
 WRONG = """\
 apiVersion: vedette/v1

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from streams.local.datadir import DataDir
-from streams.local.facts import Facts, facts, status
+from streams.local.facts import Facts, facts, keep_not_ready, status
+from streams.local.narrative import Jobs
 from streams.local.stack import recorded
 
 KNOWN = Facts(
@@ -79,9 +80,23 @@ def test_a_killed_stack_is_stopped_whatever_it_left_written(tmp_path: Path) -> N
     )  # fmt: skip
 
 
+def test_a_job_that_goes_down_and_comes_back_is_told_once_each(tmp_path: Path) -> None:
+    data, told = DataDir(tmp_path / "x"), list[str]()
+    jobs = Jobs(data, told.append)
+    with data.locked():
+        for state in ("running", "restarting", "restarting", "starting", "running", "running"):
+            written(data, bridge=state)
+            jobs.look()
+    assert [line.partition("  ")[2] for line in told] == [
+        f"bridge is restarting; see {data.logs}/bridge.log", f"bridge is starting; see {data.logs}/bridge.log", "bridge is running",
+    ]  # fmt: skip
+
+
 def test_facts_are_kept_between_starts(tmp_path: Path) -> None:
     data = DataDir(tmp_path / "x")
     data.create()
     assert facts(data) is None
     KNOWN.keep(data)
     assert facts(data) == KNOWN
+    keep_not_ready(data)
+    assert facts(data) == KNOWN.not_ready()

@@ -1,0 +1,202 @@
+"""The matcher: scores and spans in, whole rule events out."""
+
+import pytest
+
+from schemas.codec import Undecodable
+from schemas.documents.rule import RuleSpec
+from schemas.example import Example
+from schemas.ids import record_key
+from schemas.rule import Evaluated, RuleEvent
+from schemas.score import Score
+from schemas.span import Span, TraceChunk
+from schemas.topics import Topic
+from streams.logic.configuration import Configuration
+from streams.loop import Out, Received
+from streams.match import matches
+from tests.support.records import (
+    chunk_received,
+    configured,
+    entered,
+    entry,
+    example_received,
+    score_received,
+    version_of,
+)
+
+TRACE = "ab" * 16
+FAILS = {"scorer": "s", "is": "fails"}
+
+
+def rule(*conditions: dict[str, object], **further: object) -> RuleSpec:
+    return RuleSpec.model_validate({"when": {"any": conditions or (FAILS,)}, **further})
+
+
+def score(name: str = "x", **further: object) -> Score:
+    given = {
+        "project": "default", "score_id": f"score of {name}", "scorer": "s", "scorer_version": "1",
+        "subject_kind": "span", "subject_id": f"{TRACE}:{name}", "trace_id": TRACE, "span_id": name, "outcome": "fail",
+        "value": 0.0, "reason": f"{name} is bad", "ingested_at": 9000, "agent": "clerk",
+    }  # fmt: skip
+    return Score.model_validate({**given, **further})
+
+
+def chunk(*spans: Span, **further: object) -> TraceChunk:
+    return TraceChunk.model_validate(
+        {"project": "default", "trace_id": TRACE, "ingested_at": 8000, "spans": spans, **further}
+    )
+
+
+def events(configuration: Configuration, *batch: Received) -> list[RuleEvent]:
+    return [out.value for out in matches(batch, configuration) if isinstance(out.value, RuleEvent)]
+
+
+def matched(configuration: Configuration, *batch: Received) -> dict[str, list[str]]:
+    """Subjects by rule."""
+    found: dict[str, list[str]] = {}
+    for event in events(configuration, *batch):
+        found.setdefault(event.rule, []).extend(evaluated.subject_id for evaluated in event.evaluated)
+    return found
+
+
+def test_the_matches_of_a_batch_become_one_event_for_each_rule_and_group() -> None:
+    by_agent = rule(group_by=["agent", "attribute:region"])
+    configuration = configured(("Rule", "r", by_agent))
+    batch = [
+        score_received(score("a")),
+        score_received(score("b", agent="porter", attributes={"region": "north"})),
+        score_received(score("c", ingested_at=9500, value=0.25, reason="x" * 400)),
+        score_received(score("d", outcome="pass")),
+    ]
+
+    def evaluated(name: str, **further: object) -> Evaluated:
+        given = {
+            "subject_kind": "span", "subject_id": f"{TRACE}:{name}", "ingested_at": 9000, "value": 0.0,
+            "reason": f"{name} is bad", "trace_id": TRACE, "span_id": name,
+        }  # fmt: skip
+        return Evaluated.model_validate({**given, **further})
+
+    assert matches(batch, configuration) == [
+        Out(
+            Topic.RULE_EVENTS,
+            record_key("default", "r", ["clerk", ""]),
+            RuleEvent(
+                project="default",
+                rule="r",
+                rule_version=version_of(by_agent),
+                group=("clerk", ""),
+                group_key='{"agent":"clerk","attribute:region":""}',
+                evaluated=(evaluated("a"), evaluated("c", ingested_at=9500, value=0.25, reason="x" * 300)),
+            ),
+        ),
+        Out(
+            Topic.RULE_EVENTS,
+            record_key("default", "r", ["porter", "north"]),
+            RuleEvent(
+                project="default",
+                rule="r",
+                rule_version=version_of(by_agent),
+                group=("porter", "north"),
+                group_key='{"agent":"porter","attribute:region":"north"}',
+                evaluated=(evaluated("b"),),
+            ),
+        ),
+    ]
+
+
+def test_a_score_meets_only_the_rules_that_name_its_scorer() -> None:
+    configuration = configured(
+        ("Rule", "mine", rule()),
+        ("Rule", "another's", rule({"scorer": "t", "is": "fails"})),
+        ("Rule", "either", rule({"scorer": "t", "is": "fails"}, FAILS)),
+        ("Rule", "of spans", rule({"metric": "duration_ms", "op": ">=", "value": 0})),
+        ("Rule", "off", rule(enabled=False)),
+        ("Rule", "elsewhere", rule(filter={"environment": "staging"})),
+    )
+    assert set(matched(configuration, score_received(score()))) == {"mine", "either"}
+
+
+@pytest.mark.parametrize("aside", [{"origin": "experiment"}, {"origin": "replay", "run_id": "r1"}, {"attempt": 1}])
+def test_experiments_replays_and_amendments_never_move_a_rule(aside: dict[str, object]) -> None:
+    configuration = configured(("Rule", "r", rule()))
+    assert matches([score_received(score(**aside))], configuration) == []  # type: ignore[arg-type]
+    assert matched(configuration, score_received(score())) == {"r": [f"{TRACE}:x"]}
+
+
+@pytest.mark.parametrize("origin", ["experiment", "replay"])
+def test_spans_of_experiments_and_replays_never_move_a_rule(origin: str) -> None:
+    configuration = configured(("Rule", "r", rule({"metric": "duration_ms", "op": ">=", "value": 0})))
+    assert matches([chunk_received(chunk(Span(span_id="1" * 16), origin=origin))], configuration) == []
+    assert len(matches([chunk_received(chunk(Span(span_id="1" * 16)))], configuration)) == 1
+
+
+def test_errors_and_skipped_subjects_are_never_failures() -> None:
+    configuration = configured(
+        ("Rule", "fails", rule()),
+        ("Rule", "errors", rule({"scorer": "s", "is": "errors"})),
+        ("Rule", "succeeds", rule({"scorer": "s", "is": "succeeds"})),
+        ("Rule", "low", rule({"scorer": "s", "op": "<", "value": 0.5})),
+    )
+    outcomes = {"pass": 1.0, "fail": 0.0, "scored": 0.4, "error": None, "skipped": None}
+    found = {
+        outcome: set(matched(configuration, score_received(score(outcome=outcome, value=value))))
+        for outcome, value in outcomes.items()
+    }
+    assert found == {
+        "pass": {"succeeds"}, "fail": {"fails", "low"}, "scored": {"low"}, "error": {"errors"}, "skipped": set(),
+    }  # fmt: skip
+
+
+def test_spans_match_by_their_own_numbers_attributes_and_tags_and_partial_ones_never() -> None:
+    configuration = configured(
+        ("Rule", "slow", rule({"metric": "duration_ms", "op": ">", "value": 100})),
+        ("Rule", "gold", rule({"attribute": "tier", "op": "==", "value": "gold"})),
+        ("Rule", "tagged", rule({"tag": "vip"})),
+        ("Rule", "of scores", rule()),
+    )
+    slow = Span(span_id="1" * 16, duration_us=100_001, name="slow")
+    gold = Span(span_id="2" * 16, duration_us=100_000, attrs={"tier": "gold"}, tags=("vip",), status_message="broken")
+    partial = slow.model_copy(update={"span_id": "3" * 16, "partial": True, "tags": ("vip",)})
+    found = events(configuration, chunk_received(chunk(slow, gold, partial)))
+    told = {e.rule: [(x.span_id, x.reason, x.value, x.ingested_at) for x in e.evaluated] for e in found}
+    assert told == {
+        "slow": [("1" * 16, "slow", None, 8000)],
+        "gold": [("2" * 16, "broken", None, 8000)],
+        "tagged": [("2" * 16, "broken", None, 8000)],
+    }
+
+
+def test_a_rule_per_trace_counts_traces_and_what_has_no_trace_as_itself() -> None:
+    configuration = configured(("Rule", "r", rule(per="trace")))
+    alone = score("e", subject_kind="example", subject_id="e", trace_id="", span_id="")
+    (event,) = events(configuration, score_received(score("a")), score_received(score("b")), score_received(alone))
+    assert [(x.subject_kind, x.subject_id, x.span_id) for x in event.evaluated] == [
+        ("trace", TRACE, "a"), ("trace", TRACE, "b"), ("example", "e", ""),
+    ]  # fmt: skip
+
+
+def test_an_event_carries_at_most_two_hundred_subjects_in_the_order_they_came() -> None:
+    names = [f"{number:016x}" for number in range(450)]
+    found = events(configured(("Rule", "r", rule())), *(score_received(score(name)) for name in names))
+    assert [len(event.evaluated) for event in found] == [200, 200, 50]
+    assert [x.span_id for event in found for x in event.evaluated] == names
+    assert len({(event.rule_version, event.group, event.group_key) for event in found}) == 1
+
+
+def test_two_projects_with_the_same_names_have_nothing_to_do_with_each_other() -> None:
+    entries = [(entry("Rule", "r", rule(times=times), project), 0) for project, times in (("acme", 1), ("globex", 2))]
+    batch = [score_received(score(project=project)) for project in ("acme", "globex", "initech")]  # type: ignore[misc]
+    found = {(out.key, getattr(out.value, "project", "")) for out in matches(batch, entered(entries))}
+    assert found == {(record_key(project, "r", []), project) for project in ("acme", "globex")}
+
+
+def test_a_score_meets_the_version_in_effect_at_its_subjects_ingest_time() -> None:
+    old, new = rule(times=1), rule(times=2)
+    configuration = entered([(entry("Rule", "r", old), 0), (entry("Rule", "r", new), 6000)])
+    late, early = score_received(score("late", ingested_at=8000)), score_received(score("early", ingested_at=7999))
+    found = {event.rule_version: event.evaluated[0].span_id for event in events(configuration, late, early)}
+    assert found == {version_of(new): "late", version_of(old): "early"}
+
+
+def test_what_is_neither_score_nor_chunk_is_refused() -> None:
+    with pytest.raises(Undecodable, match="expected a Score, found Example"):
+        matches([example_received(Example(project="p", example_id="e", fields=b"{}"))], configured())
