@@ -76,10 +76,10 @@ class ConfigFeed:
         while not self._stopping.is_set():
             if time.monotonic() - asked_at > CONFIRM_EVERY_S:
                 asked_at, end = time.monotonic(), self._end(consumer, where)
-            position = self._read(consumer, position)
             if end is not None and position >= end:
                 self._confirm(asked_at)
                 end = None
+            position = self._read(consumer, position)
         consumer.close()
         self._schema_topic.close()
 

@@ -138,6 +138,7 @@ class Count:
         """Forgets a partition that has gone."""
         self.states.pop(partition, None)
         self._read.pop(partition, None)
+        self._changed = {place: state for place, state in self._changed.items() if place[0] != partition}
 
     def due(self, partitions: Iterable[int]) -> list[Out]:
         """Returns a tick for each partition that is ours, every 5 s.
@@ -148,6 +149,8 @@ class Count:
         now = time.monotonic()
         if now - self._ticked < TICK_S:
             return []
+        if now - self._ticked > 2 * TICK_S:  # Kafka was away, or a batch took long: nothing could have come back
+            self._read.clear()
         self._ticked = now
         wedged = [p for p in partitions if now - self._read.setdefault(p, now) > WEDGED_AFTER_S]
         if wedged:

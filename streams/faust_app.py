@@ -270,8 +270,11 @@ class FaustJob:
         worker.execute_from_commandline()
 
     async def _beat(self) -> None:
-        if self.app.consumer.assignment() and self.app.flow_control.is_active():
+        """A worker without a partition is a spare one: it lives. One whose partitions do not flow is recovering, or hangs."""
+        owns, flows = bool(self.app.consumer.assignment()), self.app.flow_control.is_active()
+        if flows or not owns:
             self.health.turn()
+        if flows and owns:
             self.health.ready()
 
     def _watch(self) -> None:

@@ -23,8 +23,8 @@ def group_name(settings: Settings, job: str) -> str:
     return f"{settings.topic_prefix}vedette-{job}"
 
 
-def _told(error: KafkaError) -> None:
-    """One line when all brokers are gone, not one per connection that fails."""
+def told(error: KafkaError) -> None:
+    """Logs what a client reports: one line when all brokers are gone, not one per connection that fails."""
     if error.code() != KafkaError._TRANSPORT:  # noqa: SLF001 - that is its public name
         log.warning("Kafka", error=error.str())
 
@@ -35,7 +35,7 @@ def common(settings: Settings) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "log_level": 2,  # connection failures come by error_cb
-        "error_cb": _told,
+        "error_cb": told,
         "reconnect.backoff.max.ms": 5000,
         **further,
     }

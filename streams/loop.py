@@ -161,6 +161,7 @@ class Loop:
         self._schema_topic = schema_topic.SchemaTopic(self.settings, self._schemas)
         self._unreadable_in_a_row = 0
         self._kept: set[int] = set()
+        self._polled: list[Message] = []
 
     def run(self) -> None:
         """Works until `stopping` is set; what is in flight then is finished and committed.
@@ -201,6 +202,9 @@ class Loop:
         self.health.ready()
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        """Called within a poll: what this poll has already brought of these partitions belongs to their new owner."""
+        gone = {(p.topic, p.partition) for p in partitions}
+        self._polled[:] = [m for m in self._polled if (m.topic(), m.partition()) not in gone]
         if self.keeper:
             for partition in partitions:
                 self._kept.discard(partition.partition)
@@ -221,7 +225,7 @@ class Loop:
     def _poll(self) -> list[Message]:
         """The first record wakes us at once; the rest of the batch is what has come by then or comes within `wait_s`."""
         first = self._consumer.poll(0.5)
-        messages = [first] if first is not None else []
+        self._polled = messages = [first] if first is not None else []
         size, deadline = 0, time.monotonic() + self.wait_s
         while messages and len(messages) < self.batch and size < BATCH_BYTES:
             wanted = min(STEP, self.batch - len(messages))

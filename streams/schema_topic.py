@@ -44,19 +44,25 @@ class SchemaTopic:
 
     def read_on(self) -> None:
         """Adds everything that stands on the topic now."""
-        name = kafka.topic_name(self._settings, Topic.SCHEMAS)
+        where = TopicPartition(kafka.topic_name(self._settings, Topic.SCHEMAS), 0, OFFSET_BEGINNING)
         if self._consumer is None:
             self._consumer = kafka.consumer(self._settings, kafka.group_name(self._settings, "schemas"))
-            self._consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING)])
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(name, 0), timeout=10)
+            self._consumer.assign([where])
+        self._consumer.resume([where])
+        try:
+            self._read_to_the_end(self._consumer, where)
+        finally:
+            self._consumer.pause([where])  # else it asks the broker twice a second for what comes once a release
+
+    def _read_to_the_end(self, consumer: Consumer, where: TopicPartition) -> None:
+        _, end = consumer.get_watermark_offsets(where, timeout=10)
         position = 0
         while position < end:
-            for message in self._consumer.consume(100, timeout=1):
+            for message in consumer.consume(100, timeout=1):
                 if not message.error():
                     position = (message.offset() or 0) + 1
                     self._add(message)
-            where = self._consumer.position([TopicPartition(name, 0)])[0].offset
-            position = max(position, where)
+            position = max(position, consumer.position([where])[0].offset)
 
     def _add(self, message: Message) -> None:
         try:

@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
@@ -16,6 +17,10 @@ from streams import kafka
 from streams.settings import Settings
 
 log = structlog.get_logger()
+
+
+TELL_AFTER_S = 5.0
+"""A job that waits for Kafka says so this often."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def create(settings: Settings) -> list[str]:
 
     """
     admin = kafka.admin(settings)
-    present = set(admin.list_topics(timeout=30).topics)
+    present = _present(admin, settings, within_s=30)
     new = [
         NewTopic(name, config.partitions or settings.partitions, settings.replication, config=config.settings())
         for name, config in wanted(settings).items()
@@ -62,11 +67,16 @@ def _created(name: str, future: "object") -> None:
             raise KafkaException(f"topic {name}: {error.args[0].str()}") from error
 
 
-def check(settings: Settings, topics: Iterable[str] | None = None) -> list[Finding]:
-    """Compares topics (all by default) with what they must be."""
+def check(settings: Settings, topics: Iterable[str] | None = None, within_s: float = 30) -> list[Finding]:
+    """Compares topics (all by default) with what they must be.
+
+    Raises:
+        KafkaException: the brokers do not answer `within_s`.
+
+    """
     admin, expected = kafka.admin(settings), wanted(settings)
     names = list(topics or expected)
-    present = admin.list_topics(timeout=30).topics
+    present = _present(admin, settings, within_s)
     findings = [Finding(name, "does not exist", "run `vedette topics`") for name in names if name not in present]
     existing = [name for name in names if name in present]
     counts = {len(present[name].partitions) for name in existing if expected[name].partitions is None}
@@ -76,6 +86,14 @@ def check(settings: Settings, topics: Iterable[str] | None = None) -> list[Findi
     for name, actual in _settings(admin, existing).items():
         findings += _differences(name, expected[name], actual)
     return findings
+
+
+def _present(admin: AdminClient, settings: Settings, within_s: float) -> dict[str, TopicMetadata]:
+    try:
+        return admin.list_topics(timeout=within_s).topics
+    except KafkaException as error:
+        where = f"Kafka at {settings.bootstrap_servers} does not answer within {within_s:g} s"
+        raise KafkaException(f"{where}: {error.args[0].str()}") from error
 
 
 def _settings(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
@@ -108,7 +126,7 @@ def wait_until_ready(settings: Settings, topics: Iterable[str], patience_s: floa
     names, deadline = list(topics), None
     while True:
         try:
-            problems = [finding for finding in check(settings, names) if finding.stops]
+            problems = [finding for finding in check(settings, names, TELL_AFTER_S) if finding.stops]
         except KafkaException as error:
             log.warning("waiting for Kafka", servers=settings.bootstrap_servers, error=str(error.args[0]))
             time.sleep(1)

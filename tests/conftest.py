@@ -1,4 +1,4 @@
-"""One real Kafka and one real ClickHouse for all integration tests, started when the first test asks for them."""
+"""One real Kafka and one real ClickHouse for all tests that need them, started when the first one asks."""
 
 import secrets
 import urllib.parse
@@ -10,6 +10,8 @@ import pytest
 
 from streams.local import clickhouse as clickhouse_server
 from streams.local import kafka as kafka_broker
+from streams.settings import Settings
+from tests.support.jobs import Installation
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +50,15 @@ def topic_prefix() -> str:
 
 
 @pytest.fixture
+def installation(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Installation]:
+    """An installation of its own on the run's Kafka, with two partitions; its jobs end with the test."""
+    settings = Settings(bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2, env_allow={"*": ["*"]})
+    made = Installation(settings, tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
 def database(clickhouse: str) -> Iterator[str]:
     """The name of an empty database that is dropped when the test ends."""
     name = f"t_{secrets.token_hex(4)}"
@@ -61,4 +72,4 @@ def _execute(url: str, statement: str) -> None:
     headers = {"X-ClickHouse-User": str(parts.username), "X-ClickHouse-Key": str(parts.password)}
     target = f"http://{parts.hostname}:{parts.port}/"
     request = urllib.request.Request(target, data=statement.encode(), headers=headers)
-    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+    urllib.request.urlopen(request, timeout=30).close()

@@ -32,7 +32,7 @@ _ADDED = re.compile(
 )
 
 
-class MigrationRefused(Exception):  # noqa: N818 - like the two kinds of failure
+class MigrationRefused(Exception):
     """The database was made by other text than this release ships; the message names the migration."""
 
 

@@ -6,7 +6,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from streams import kafka, topics
+from streams import kafka, sending, topics
 from streams.settings import Settings
 
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -49,14 +49,25 @@ def _groups(settings: Settings, admin: AdminClient) -> dict[str, str]:
 
 
 def lag_of(admin: AdminClient, group: str, first: Offsets, end: Offsets) -> dict[str, Any]:
-    """Returns the records between a group and the ends of the topics it has read from, in all and by topic."""
+    """Returns the records between a group and the ends of the topics that it reads, in all and by topic.
+
+    Those are the topics of its members' partitions, and all that it has read from; a partition it has not committed is read from its beginning.
+    """
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=5)
     found = next(iter(asked.values())).result(5).topic_partitions
     committed = {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
-    reads = {topic for topic, _ in committed}
+    reads = {topic for topic, _ in committed} | _assigned(admin, group)
     lags: dict[str, int] = dict.fromkeys(sorted(reads), 0)
     for (topic, partition), last in end.items():
         if topic in reads:
             at = committed.get((topic, partition), first[topic, partition])
             lags[topic] += max(last - at, 0)
     return {"lag": sum(lags.values()), "topics": lags}
+
+
+def _assigned(admin: AdminClient, group: str) -> set[str]:
+    if group.endswith(sending.JOB):  # the ledger is state: it is read from its beginning and never committed
+        return set()
+    (described,) = admin.describe_consumer_groups([group], request_timeout=5).values()
+    members = described.result(5).members
+    return {partition.topic for member in members for partition in member.assignment.topic_partitions}

@@ -5,14 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from schemas.topics import Topic
 from streams import kafka
 from streams.settings import Settings
-
-log = structlog.get_logger()
 
 POLL_S = 0.002
 """Between two looks for acks while some are awaited: all that came meanwhile are taken at once, without a thread to wake."""
@@ -114,7 +111,7 @@ class Publisher:
         if error.fatal():
             self._on_fatal(error.str())
         else:
-            log.warning("Kafka", error=error.str())
+            kafka.told(error)
 
 
 def _tuning(settings: Settings, within_s: float) -> dict[str, Any]:

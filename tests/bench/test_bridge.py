@@ -53,7 +53,7 @@ uvloop.run(main())
 
 
 def spans_body(size: int) -> bytes:
-    chance = random.Random(1)  # noqa: S311
+    chance = random.Random(1)
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(2000)]
     request = ExportTraceServiceRequest()
     scope = request.resource_spans.add().scope_spans.add()

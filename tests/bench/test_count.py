@@ -62,7 +62,8 @@ def test_the_counter_does_at_least_what_an_empty_faust_table_does(installation: 
     settings = installation.settings
     group = f"{settings.topic_prefix}faust-table"
     changelog = NewTopic(f"{group}-empty-changelog", settings.partitions, 1)
-    for future in clients.admin(settings).create_topics([changelog]).values():
+    admin = clients.admin(settings)
+    for future in admin.create_topics([changelog]).values():
         future.result(30)
     ours, baseline = [], []
     for round_ in range(ROUNDS):

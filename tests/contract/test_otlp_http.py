@@ -316,7 +316,7 @@ def varint(number: int) -> bytes:
 
 
 def test_mutated_bodies_get_200_400_or_413_and_nothing_else(bridge: Bridge, key: str) -> None:
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     good, seen = body((TRACE, SPAN), (TRACE, b"\3" * 8), text="hello"), set()
     connection = http.client.HTTPConnection("127.0.0.1", bridge.settings.otlp_http_port, timeout=30)
     for _ in range(2000):

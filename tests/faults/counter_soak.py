@@ -40,7 +40,14 @@ PARTITIONS = 4
 EVENTS_PER_SECOND = 150
 WHEN = {"all": [{"scorer": "S", "is": "fails"}]}
 RULES = {
-    "often": {"when": WHEN, "group_by": ["agent"], "times": 3, "within": "5s", "cooldown": "10s", "resolve_after": "8s"},
+    "often": {
+        "when": WHEN,
+        "group_by": ["agent"],
+        "times": 3,
+        "within": "5s",
+        "cooldown": "10s",
+        "resolve_after": "8s",
+    },
     "many": {"when": WHEN, "group_by": ["agent"], "times": 8, "within": "20s", "cooldown": "5s"},
     "each": {"when": WHEN, "group_by": ["agent"], "times": 1, "within": "1s", "cooldown": "3s", "resolve_after": "4s"},
 }
@@ -86,7 +93,9 @@ class Load(threading.Thread):
     def _subject(self) -> Evaluated:
         late_ms = self.random.choice((0, 0, 0, 0, 500, 3_000, 15_000))
         now = time.time_ns() // 1_000_000
-        return Evaluated(subject_kind="example", subject_id=f"s{self.random.getrandbits(48)}", ingested_at=now - late_ms)
+        return Evaluated(
+            subject_kind="example", subject_id=f"s{self.random.getrandbits(48)}", ingested_at=now - late_ms
+        )
 
 
 class Counters:
@@ -98,8 +107,8 @@ class Counters:
 
     def _start(self, name: str) -> "subprocess.Popen[bytes]":
         run = "from streams.settings import load; from streams.count import main; main(load())"
-        log = (self.folder / f"{name}.log").open("ab")
-        return subprocess.Popen([sys.executable, "-c", run], env=self.environment, stdout=log, stderr=log)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen([sys.executable, "-c", run], env=self.environment, stdout=log, stderr=log)
 
     def disrupt(self, choose: random.Random) -> None:
         """Ends one of the two, by SIGKILL or SIGTERM, and starts it again."""
@@ -129,6 +138,7 @@ class Counters:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def read(settings: Settings, topic: Topic) -> dict[int, list[Message]]:
@@ -151,12 +161,20 @@ def offline(settings: Settings, configuration: Configuration) -> dict[tuple[str,
 
     It ends where the counters ended: a tick that nobody read any more has caused nothing.
     """
-    schemas, made, ends = Schemas(), {}, {p.partition: p.offset for p in committed(settings)}
+    schemas, ends = Schemas(), {p.partition: p.offset for p in committed(settings)}
+    made: dict[tuple[str, int], bytes] = {}
     for partition, messages in read(settings, Topic.RULE_EVENTS).items():
         states: dict[bytes, RuleState] = {}
         for message in messages[: ends[partition]]:
             received = Received(
-                Topic.RULE_EVENTS, partition, message.offset() or 0, message.timestamp()[1], message.key(), b"", {}, None
+                Topic.RULE_EVENTS,
+                partition,
+                message.offset() or 0,
+                message.timestamp()[1],
+                message.key(),
+                b"",
+                {},
+                None,
             )
             if received.is_tick:
                 steps = list(due_changes(received, states, configuration))
@@ -257,7 +275,9 @@ def compared(settings: Settings, configuration: Configuration) -> dict[str, Any]
         "missing": len(expected.keys() - found.keys()),
         "extra": len(found.keys() - expected.keys()),
         "different": len(variants),
-        "fields_that_differ": dict(Counter(name for value, seen in variants for name in _differing(schemas, value, seen))),
+        "fields_that_differ": dict(
+            Counter(name for value, seen in variants for name in _differing(schemas, value, seen))
+        ),
         "sent_again": sum(times.values()) - len(times),
         "dead_letters": sum(map(len, read(settings, Topic.DLQ).values())),
     }

@@ -203,7 +203,7 @@ def contents(server: ClickHouse) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_repeats_order_and_cuts_of_batches_change_nothing(server: ClickHouse, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311
+    dice = random.Random(seed)
     log = history(dice)
     writer = Writer(server)
     for message in log:  # the truth: one by one, in order
@@ -250,7 +250,7 @@ def test_a_finished_span_replaces_its_partial_one_in_either_order(server: ClickH
 
 
 def test_spans_of_absurd_clocks_stay_and_share_few_partitions(server: ClickHouse) -> None:
-    dice = random.Random(0)  # noqa: S311
+    dice = random.Random(0)
     edges = [-(2**63), -1, 0, 1, 2**63 - 1, 4_102_444_800_000_000, NOW_MS * 1000]
     starts = edges + [dice.randrange(0, 4_200_000_000_000_000) for _ in range(2_000)]
     spans = tuple(Span(span_id=f"{n:016x}", start_time=start) for n, start in enumerate(starts))

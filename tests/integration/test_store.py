@@ -188,7 +188,7 @@ def test_a_database_with_changed_migrations_is_refused(settings: Settings, serve
 
 
 def test_the_job_waits_for_a_clickhouse_that_is_away(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Enough(Exception):  # noqa: N818
+    class Enough(Exception):
         """Ends the waiting."""
 
     waited: list[float] = []

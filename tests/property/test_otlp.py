@@ -91,7 +91,7 @@ class Writer:
     """Writes an export as JSON in one of the many ways that the specification allows."""
 
     def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)  # noqa: S311
+        self.chance = random.Random(seed)
 
     def export(self, request: ExportTraceServiceRequest) -> bytes:
         written = {
@@ -221,7 +221,7 @@ def mutant(body: bytes, chance: random.Random) -> bytes:
 
 
 def test_damaged_bytes_become_spans_or_are_undecodable_and_nothing_else() -> None:
-    chance = random.Random(20260101)  # noqa: S311
+    chance = random.Random(20260101)
     bodies = [path.read_bytes() for path in CAPTURES if path.stat().st_size < 6000]
     bodies += [Writer(n).export(ExportTraceServiceRequest.FromString(body)) for n, body in enumerate(bodies)]
     outcomes = {"spans": 0, "undecodable": 0}

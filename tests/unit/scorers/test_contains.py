@@ -8,7 +8,7 @@ SUBJECT = Subject(
     project="p",
     kind="example",
     subject_id="e",
-    fields='{"output":"Die STRASSE ist lang","n":{"a":[1,2]},"empty":""}'.encode(),
+    fields=b'{"output":"Die STRASSE ist lang","n":[1,2],"empty":""}',
 )
 
 

@@ -37,6 +37,6 @@ def test_a_document_becomes_its_scorer(document: ScorerSpec, scorer: Scorer) -> 
     ],
 )
 def test_a_wrong_document_is_refused_with_the_value_and_the_fix(document: ScorerSpec, reason: str) -> None:
-    with pytest.raises(ValueError, match="") as refused:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - the text is compared below
         build(document)
     assert str(refused.value).startswith(reason)

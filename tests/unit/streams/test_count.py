@@ -1,16 +1,20 @@
 """The counter's two folds as the job calls them; the rules themselves are tested where they are."""
 
+from typing import cast
+
 import pytest
 
 from schemas.codec import Undecodable
 from schemas.documents.rule import RuleSpec
 from schemas.ids import record_key
-from schemas.rule import Command, Evaluated, RuleEvent
+from schemas.rule import Command, Evaluated, RuleEvent, Tick
 from schemas.rule_state import RuleState
 from schemas.topics import Topic
-from streams.count import changes, due_changes
+from streams.config_feed import ConfigFeed
+from streams.count import Count, changes, due_changes
 from streams.logic.configuration import Configuration
 from streams.loop import Received
+from streams.settings import Settings
 from tests.support.records import configured, version_of
 
 SPEC = RuleSpec.model_validate({"when": {"all": [{"scorer": "s", "is": "fails"}]}, "resolve_after": "3s"})
@@ -63,3 +67,72 @@ def test_an_event_under_a_foreign_key_is_refused_for_it_would_fold_into_anothers
 ) -> None:
     with pytest.raises(Undecodable, match=r"the key of a rule event is \[project, rule, group\]"):
         changes(received(event(), key), None, configuration)
+
+
+# --- the worker ---------------------------------------------------------------------------------------------------
+
+
+class Feed:
+    """A configuration that is always known to its end."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.confirmed = lambda: configuration
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def count(configuration: Configuration) -> Count:
+    return Count(Settings(), cast("ConfigFeed", Feed(configuration)))
+
+
+def test_the_states_of_a_batch_are_kept_and_written_once(count: Count) -> None:
+    (alert,) = count.handle([received(event())])
+    (state,) = count.changed()
+    assert (alert.topic, alert.key, state.topic, state.key, state.partition) == (
+        Topic.ALERTS, KEY, Topic.RULE_STATE, KEY, 1,
+    )  # fmt: skip
+    assert state.value is count.states[1][KEY]
+    assert list(count.changed()) == []
+    assert [out.value for out in count.handle([received(event())])] == [alert.value]  # met again: sent again
+    assert list(count.changed()) == []
+
+
+def test_a_batch_that_cannot_be_handled_leaves_no_trace(count: Count) -> None:
+    with pytest.raises(Undecodable):
+        count.handle([received(event()), received(event(), b"k")])
+    assert (dict(count.states[1]), count.changed()) == ({}, [])
+
+
+def test_nothing_of_a_partition_that_has_gone_is_written_any_more(count: Count) -> None:
+    count.handle([received(event())])
+    count.release(1)
+    assert (count.changed(), dict(count.states)) == ([], {})
+
+
+def test_ticks_are_written_every_five_seconds_and_their_absence_ends_the_job(count: Count, clock: list[float]) -> None:
+    assert [(out.key, out.partition, out.value) for out in count.due([0, 1])] == [
+        (None, 0, Tick(job="count")), (None, 1, Tick(job="count")),
+    ]  # fmt: skip
+    clock[0] += 4.9
+    assert count.due([0, 1]) == []
+    for _ in range(5):
+        clock[0] += 5
+        count.handle([received(None, None)])  # of partition 1
+        count.due([0, 1])
+    clock[0] += 5
+    with pytest.raises(RuntimeError, match=r"own ticks of partitions \[0\] do not come back for 30 s"):
+        count.due([0, 1])
+
+
+def test_after_an_outage_of_kafka_its_own_ticks_have_time_to_come_back(count: Count, clock: list[float]) -> None:
+    count.due([0])
+    clock[0] += 300  # its tick waited for an ack all the time
+    assert len(count.due([0])) == 1
+    clock[0] += 5
+    assert len(count.due([0])) == 1

@@ -1,0 +1,82 @@
+"""What the loop does when a rebalance comes in the middle of a poll. All else is tested on a real Kafka."""
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from confluent_kafka import Consumer, TopicPartition
+
+from schemas.example import Example
+from schemas.topics import Topic
+from streams.loop import Loop
+from streams.settings import Settings
+
+NAME = "vedette.examples"
+
+
+@dataclass(frozen=True)
+class Message:
+    """As librdkafka hands it over."""
+
+    at: tuple[int, int]
+
+    def topic(self) -> str:
+        return NAME
+
+    def partition(self) -> int:
+        return self.at[0]
+
+    def error(self) -> None:
+        return None
+
+    def __len__(self) -> int:
+        return 1
+
+
+@dataclass
+class Rebalanced:
+    """A consumer that loses partition 0 between its first message and the others."""
+
+    after: list[Message]
+    loop: Loop = field(init=False)
+
+    def poll(self, timeout: float) -> Message:  # noqa: ARG002
+        return Message((0, 5))
+
+    def consume(self, number: int, timeout: float) -> list[Message]:  # noqa: ARG002
+        self.loop._revoked(cast("Consumer", self), [TopicPartition(NAME, 0)])
+        after, self.after = self.after, []
+        return after
+
+
+@dataclass
+class Keeper:
+    """Notes what it is told."""
+
+    told: list[tuple[str, int]] = field(default_factory=list)
+
+    def restore(self, partition: int) -> None:
+        self.told.append(("restore", partition))
+
+    def release(self, partition: int) -> None:
+        self.told.append(("release", partition))
+
+    def changed(self) -> list[Any]:
+        return []
+
+    def due(self, partitions: object) -> list[Any]:  # noqa: ARG002
+        return []
+
+
+def polled(*after: Message) -> tuple[list[tuple[int, int]], list[tuple[str, int]]]:
+    consumer, keeper = Rebalanced(list(after)), Keeper()
+    consumer.loop = Loop("test", Settings(), {Topic.EXAMPLES: Example}, lambda _: [], keeper=keeper)
+    consumer.loop._consumer = cast("Consumer", consumer)
+    return [cast("Message", message).at for message in consumer.loop._poll()], keeper.told
+
+
+def test_what_a_poll_brought_of_a_partition_that_goes_meanwhile_is_left_to_its_new_owner() -> None:
+    assert polled(Message((1, 7)), Message((1, 8))) == ([(1, 7), (1, 8)], [("release", 0)])
+
+
+def test_when_the_partition_comes_back_within_the_poll_its_messages_are_taken_once() -> None:
+    assert polled(Message((0, 5)), Message((0, 6)))[0] == [(0, 5), (0, 6)]
