@@ -1,6 +1,8 @@
 """The state of one rule and group: what the counter's table holds and its changelog carries."""
 
 import struct
+from collections.abc import Sequence
+from itertools import chain
 
 from pydantic import Field
 
@@ -63,9 +65,9 @@ def subject_hash(kind: str, subject_id: str) -> bytes:
     return bytes.fromhex(hashed(kind, subject_id)[:16])
 
 
-def pack_subjects(entries: list[tuple[int, bytes]]) -> bytes:
+def pack_subjects(entries: Sequence[tuple[int, bytes]]) -> bytes:
     """Returns the compact form of (ingest time, hash) pairs."""
-    return b"".join(time.to_bytes(8, "big") + known for time, known in entries)
+    return struct.pack(f">{'q8s' * len(entries)}", *chain.from_iterable(entries))
 
 
 def unpack_subjects(packed: bytes) -> list[tuple[int, bytes]]:

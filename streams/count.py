@@ -218,5 +218,6 @@ def main(settings: Settings) -> None:
         handle=count.handle,
         writes=(AlertChange, RuleState, Tick),
         keeper=count,
+        batch=5000,  # a state that many events of a batch move is written once
     )
     loop.run(job, before=feed.start)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -51,7 +52,7 @@ def faust_app(job: str, settings: Settings, **further: Any) -> AppT:
         store="memory://",
         key_serializer="raw",
         value_serializer="raw",
-        datadir=tempfile.mkdtemp(prefix="vedette-faust-"),
+        datadir=str(Path(tempfile.gettempdir()) / "vedette-faust"),  # it asks for one; nothing of ours is kept there
         origin=None,
         processing_guarantee="at_least_once",
         web_enabled=False,
@@ -205,7 +206,7 @@ class FaustJob:
     async def decoded(self, received: Received) -> Received:
         """Returns the record read by its writer's schema."""
         cls = self.reads[received.topic]
-        if cls is None or received.is_tick:
+        if cls is None:
             return received
         try:
             record = await self._record(cls, received)
@@ -232,11 +233,6 @@ class FaustJob:
         """Reads `vedette.schemas` on until the schema is known. Blocks."""
         with self._reading:
             self._schema_topic.wait_for(unknown)
-
-    @property
-    def schemas(self) -> Schemas:
-        """The writer schemas known so far."""
-        return self._schemas
 
     async def configuration(self) -> Configuration:
         """Returns the configuration once it is certain that nothing in effect is missing from it."""
@@ -265,7 +261,7 @@ class FaustJob:
             raise SystemExit(1) from None
         threading.Thread(target=self._watch, daemon=True, name="watch").start()
         worker = faust.Worker(
-            self.app, loglevel=self.settings.log_level, redirect_stdouts=False, override_logging=False
+            self.app, quiet=True, loglevel=self.settings.log_level, redirect_stdouts=False, override_logging=False
         )
         worker.execute_from_commandline()
 
@@ -276,6 +272,14 @@ class FaustJob:
             self.health.turn()
         if flows and owns:
             self.health.ready()
+            self._measure()
+
+    def _measure(self) -> None:
+        consumer: Any = self.app.consumer
+        for tp in consumer.assignment():
+            end, committed = consumer.highwater(tp), consumer._committed_offset.get(tp)  # noqa: SLF001 - Faust tells it nowhere else
+            if end is not None and committed is not None:
+                observe.LAG.labels(self.job, tp.topic, tp.partition).set(max(end - committed, 0))
 
     def _watch(self) -> None:
         """Ends a process in which Faust stands still without a word: a dead fetcher, a recovery that hangs."""

@@ -1,7 +1,7 @@
 """Every setting of every job: `VEDETTE_*`, nested with `__`, secrets also as `…_FILE`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +91,18 @@ def _text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)
+
+
+def reference(*classes: type[BaseSettings]) -> str:
+    """Returns the page `docs/settings.md`, which tells every variable of these classes."""
+    lines = ["# Settings", "", "Every job reads these; `VEDETTE_X_FILE` gives `VEDETTE_X` the content of a file.", ""]
+    lines += ["| variable | default | |", "|---|---|---|"]
+    return "\n".join([*lines, *(row for cls in classes for row in _rows(cls))]) + "\n"
+
+
+def _rows(cls: type[BaseSettings]) -> Iterator[str]:
+    for name, field in cls.model_fields.items():
+        default = field.get_default()
+        shown = default.get_secret_value() if isinstance(default, SecretStr) else default
+        value = f"`{shown}`" if shown not in (None, "", {}) else ""
+        yield f"| `{cls.model_config['env_prefix']}{name.upper()}` | {value} | {field.description or ''} |"

@@ -89,6 +89,11 @@ def _migrated(settings: Settings) -> ClickHouse:
     return clickhouse
 
 
+def flavour(settings: Settings) -> migrate.Flavour:
+    """Returns what this installation decides about its tables."""
+    return migrate.Flavour(settings.clickhouse_cluster, settings.retention_days, settings.history_days)
+
+
 def refuse_unmigrated(clickhouse: ClickHouse) -> None:
     """Raises RuntimeError, with the way out, when migrations are missing or were changed."""
     try:

@@ -1,5 +1,6 @@
 """`kind: Rule`."""
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -154,7 +155,7 @@ class RuleSpec(Strict):
         """Silence after which an alert resolves by itself: by default the longer of within and cooldown."""
         return max(self.within, self.cooldown) if self.resolve_after is None else self.resolve_after
 
-    @property
+    @cached_property
     def window_version(self) -> str:
         """Changes exactly when a rule edit has to clear the windows: when, filter, group_by or per changed."""
         parts = self.model_dump_json(by_alias=True, include={"when", "filter", "group_by", "per"})

@@ -52,13 +52,14 @@ def migrate(check: CheckOption = False, data_dir: DataDirOption = None) -> None:
     from sinks.clickhouse import migrate
     from sinks.clickhouse.client import connect
     from sinks.sink import Permanent, Transient
+    from streams.store import flavour
 
     settings = context.settings(data_dir)
     known = (Transient, Permanent, migrate.MigrationRefused, ValueError)
     url = settings.clickhouse_url.get_secret_value()
     clickhouse = context.told(lambda: connect(url, settings.clickhouse_database), *known)
     if not check:
-        applied = context.told(lambda: migrate.migrate(clickhouse), *known)
+        applied = context.told(lambda: migrate.migrate(clickhouse, flavour(settings)), *known)
         talk(f"{len(applied)} migrations applied")
         for name in applied:
             typer.echo(name)

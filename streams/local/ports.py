@@ -40,12 +40,18 @@ def wanted_port(port: int, option: str, host: str = LOOPBACK) -> int:
     return port
 
 
+def _kept(file: Path) -> int:
+    """Another start may be writing the file at this moment: then nothing is kept yet, and its lock decides who goes on."""
+    text = file.read_text().strip() if file.exists() else ""
+    return int(text) if text.isdecimal() else 0
+
+
 def kept_port(file: Path, port: int, option: str) -> int:
     """The port of a server that keeps it in `file`: the wanted one, else the kept one while it is free, else a free one.
 
     What was chosen is kept for the next start. Raises `PortTakenError` like `wanted_port`.
     """
-    kept = int(file.read_text()) if file.exists() else 0
+    kept = _kept(file)
     chosen = wanted_port(port or (kept if kept and is_free(kept) else 0), option)
     file.write_text(f"{chosen}\n")
     return chosen

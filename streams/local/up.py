@@ -18,7 +18,7 @@ from schemas.documents.key import key_id, new_key
 from sinks.clickhouse import migrate
 from sinks.clickhouse.client import connect
 from sinks.sink import Permanent, Transient
-from streams import topics
+from streams import store, topics
 from streams.cli.client import ApiError, Client
 from streams.local import clickhouse, demo, narrative
 from streams.local.datadir import DataDir, DataDirError, write_atomically
@@ -137,7 +137,7 @@ def start(stack: LocalStack, options: Options, tell: Tell) -> Facts:
         bootstrap_servers=stack.bootstrap_servers,
         clickhouse_url=SecretStr(stack.clickhouse_url),
         partitions=int(os.environ.get("VEDETTE_PARTITIONS", PARTITIONS)),
-    )
+    )  # the rest comes from the environment
     _prepare(settings)
     tell("starting the jobs ...")
     env = environment(known, data, ports, options)
@@ -200,7 +200,7 @@ def _prepare(settings: Settings) -> None:
     """Topics and tables, made by the same code as `vedette topics` and `vedette migrate`."""
     topics.create(settings)
     server = connect(settings.clickhouse_url.get_secret_value(), settings.clickhouse_database)
-    migrate.migrate(server)
+    migrate.migrate(server, store.flavour(settings))
     server.close()
 
 

@@ -54,6 +54,11 @@ class Configuration:
         found = {name: _at(versions, at) for name, versions in history.items()}
         return {name: version for name, version in found.items() if version is not None and not version.deleted}
 
+    def at(self, kind: str, project: str, name: str, at: int) -> Versioned | None:
+        """Returns a document as in effect at a time, or None when there is none or it is deleted."""
+        version = _at(self._history.get((kind, project), {}).get(name, []), at)
+        return None if version is None or version.deleted else version
+
     def newest(self, kind: str, project: str, name: str) -> Versioned | None:
         """Returns the newest version of a document, or None when there is none or it is deleted."""
         versions = self._history.get((kind, project), {}).get(name)

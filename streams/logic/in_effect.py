@@ -1,6 +1,7 @@
 """Documents as values: parsed once, looked up by the time at which they are in effect."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from schemas.documents.rule import AttributeValue, RuleSpec
@@ -52,7 +53,7 @@ def rules(configuration: Configuration, project: str, at: int) -> tuple[RuleVers
 
 def rule_at(configuration: Configuration, project: str, name: str, at: int) -> RuleVersion | None:
     """Returns a rule as in effect at a time, enabled or not; None when there was none."""
-    found = configuration.in_effect("Rule", project, at).get(name)
+    found = configuration.at("Rule", project, name, at)
     return _rule(configuration, found) if found else None
 
 
@@ -73,8 +74,14 @@ def _attributes(spec: RuleSpec) -> Iterator[str]:
     yield from (condition.attribute for condition in spec.when.conditions if isinstance(condition, AttributeValue))
 
 
+@lru_cache(_MOST)
+def _rule_spec(spec: bytes) -> RuleSpec:
+    """Parsed once: every event and every tick asks for it."""
+    return RuleSpec.model_validate_json(spec)
+
+
 def _rule(configuration: Configuration, version: Versioned) -> RuleVersion:
-    spec = RuleSpec.model_validate_json(version.spec)
+    spec = _rule_spec(version.spec)
     since = _window_since(configuration.history("Rule", version.project, version.name), version, spec.window_version)
     return RuleVersion(version.project, version.name, version.version, spec, since)
 
@@ -83,7 +90,7 @@ def _window_since(history: tuple[Versioned, ...], version: Versioned, window_ver
     """Returns when the conditions of a version took effect: edits of anything else before it do not count."""
     since = version.effective_at
     for earlier in reversed([v for v in history if v.effective_at < version.effective_at]):
-        if earlier.deleted or RuleSpec.model_validate_json(earlier.spec).window_version != window_version:
+        if earlier.deleted or _rule_spec(earlier.spec).window_version != window_version:
             break
         since = earlier.effective_at
     return since

@@ -12,7 +12,6 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import orjson
 import pytest
@@ -26,6 +25,7 @@ from streams import kafka as clients
 from streams import topics
 from streams.local.ports import free_port
 from streams.settings import Settings
+from tests.bench.figures import cpu_seconds
 
 pytestmark = [pytest.mark.bench, pytest.mark.integration]
 
@@ -86,16 +86,11 @@ def load(port: int, body: bytes, headers: dict[str, str], seconds: float) -> int
         return sum(clients_of.map(client, range(CONNECTIONS)))
 
 
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def spans_per_cpu_s(pid: int, port: int, body: bytes, headers: dict[str, str]) -> float:
-    began = cpu_s(pid)
+    began = cpu_seconds(pid)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as aside:
         sent = aside.submit(load, port, body, headers, SECONDS).result()
-    return sent * SPANS / (cpu_s(pid) - began)
+    return sent * SPANS / (cpu_seconds(pid) - began)
 
 
 def test_the_bridge_takes_most_of_what_a_bare_receiver_takes(

@@ -1,0 +1,29 @@
+"""What the documentation lists is what there is."""
+
+import re
+from pathlib import Path
+
+from scorers.registry import TYPES
+from streams.bridge.limits import Limits
+from streams.settings import Settings, reference
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_settings_page_tells_every_variable_as_it_is() -> None:
+    """When it fails: write what `reference(Settings, Limits)` returns to the page."""
+    assert (DOCS / "settings.md").read_text() == reference(Settings, Limits)
+
+
+def test_every_scorer_has_its_line_with_every_setting() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)$", (DOCS / "scorers.md").read_text(), re.MULTILINE))
+    assert rows.keys() == TYPES.keys()
+    for name, cls in TYPES.items():
+        assert [field for field in cls.__dataclass_fields__ if f"`{field}`" not in rows[name]] == []
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    readme = (DOCS.parent / "README.md").read_text()
+    links = re.findall(r"\]\((docs/[\w.-]+)\)", readme)
+    assert len(links) >= 5
+    assert [link for link in links if not (DOCS.parent / link).is_file()] == []
