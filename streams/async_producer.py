@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, Message
 from schemas.codec import encode
 from schemas.record import Record
 from streams import kafka, observe
-from streams.loop import PARTITION_UA, Out
+from streams.records import PARTITION_UA, Out
 from streams.settings import Settings
 
 log = structlog.get_logger()

@@ -26,7 +26,8 @@ from streams.config_feed import ConfigFeed
 from streams.logic.configuration import Configuration
 from streams.logic.in_effect import rule_at, rule_of_event
 from streams.logic.rules import Position, Step, step, tick
-from streams.loop import Loop, Out, Received
+from streams.loop import Loop
+from streams.records import Out, Received
 from streams.schema_topic import SchemaTopic
 from streams.settings import Settings
 

@@ -25,7 +25,8 @@ from streams.config_feed import ConfigFeed
 from streams.logic import delivery as deliveries
 from streams.logic.configuration import Configuration
 from streams.logic.delivery import DestinationSpec
-from streams.loop import Loop, Out, Received
+from streams.loop import Loop
+from streams.records import Out, Received
 from streams.sending import Sender
 from streams.settings import Settings, load
 

@@ -30,7 +30,7 @@ from streams.async_producer import AsyncProducer
 from streams.config_feed import ConfigFeed
 from streams.logic.configuration import Configuration
 from streams.logic.offsets import InFlight, OffsetTracker
-from streams.loop import Out, Reads, Received, dead_letter, too_many_unreadable
+from streams.records import Out, Reads, Received, dead_letter, too_many_unreadable
 from streams.settings import Settings
 
 log = structlog.get_logger()

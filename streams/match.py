@@ -17,7 +17,8 @@ from streams.logic.conditions import matches as rule_matches
 from streams.logic.configuration import Configuration
 from streams.logic.in_effect import Remembered, rules
 from streams.logic.rules import RuleVersion
-from streams.loop import Loop, Out, Reads, Received, run
+from streams.loop import Loop, run
+from streams.records import Out, Reads, Received
 from streams.settings import Settings
 
 REASON_CHARACTERS = 300

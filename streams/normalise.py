@@ -16,7 +16,7 @@ from schemas.record import MAX_CHUNK_BYTES
 from schemas.span import Span, TraceChunk
 from schemas.topics import Topic
 from streams import loop
-from streams.loop import Out, Received
+from streams.records import Out, Received
 from streams.settings import Settings
 
 DROPPED = Counter("vedette_normalise_dropped_spans_total", "Spans left out by the normaliser", ["reason"])

@@ -15,7 +15,7 @@ from streams.logic.conditions import passes
 from streams.logic.configuration import Configuration
 from streams.logic.in_effect import Remembered, Scorers, scorers
 from streams.logic.sampling import keep
-from streams.loop import Out, Received
+from streams.records import Out, Received
 from streams.settings import Settings
 
 _CLASS_OF_TYPE = {"prompt": Topic.REQUESTS_JUDGE, "hosted": Topic.REQUESTS_HOSTED}

@@ -17,7 +17,7 @@ from scorers.scorer import Scorer, Verdict
 from streams.faust_app import FaustJob
 from streams.logic.configuration import Configuration, Versioned
 from streams.logic.in_effect import Remembered, named_attributes
-from streams.loop import Out, Received
+from streams.records import Out, Received
 from streams.settings import Settings
 
 TOPIC_OF_CLASS: dict[ScorerClass, Topic] = {

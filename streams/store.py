@@ -23,7 +23,8 @@ from sinks.clickhouse.migrate import MigrationRefused
 from sinks.clickhouse.writer import Writer
 from sinks.sink import Permanent, Transient
 from streams import loop, observe
-from streams.loop import Loop, Out, Received
+from streams.loop import Loop
+from streams.records import Out, Received
 from streams.settings import Settings
 
 log = structlog.get_logger()

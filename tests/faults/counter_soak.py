@@ -33,7 +33,7 @@ from schemas.topics import Topic
 from streams import kafka, schema_topic, topics
 from streams.count import changes, due_changes
 from streams.logic.configuration import Configuration
-from streams.loop import Received
+from streams.records import Received
 from streams.settings import Settings
 
 PARTITIONS = 4

@@ -17,7 +17,8 @@ from schemas.topics import Topic
 from sinks.sink import Permanent, Transient
 from streams import kafka as clients
 from streams.local import kafka as broker
-from streams.loop import Handle, Loop, Out, Received
+from streams.loop import Loop
+from streams.records import Handle, Out, Received
 from streams.settings import Settings
 from tests.support.echo import READS
 from tests.support.jobs import Installation, Job

@@ -21,7 +21,7 @@ from schemas.span import TraceChunk
 from schemas.topics import Topic
 from streams.count import changes, due_changes
 from streams.logic.configuration import Configuration
-from streams.loop import Received
+from streams.records import Received
 from streams.settings import Settings
 from tests.support.jobs import Installation
 

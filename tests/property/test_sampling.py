@@ -9,7 +9,7 @@ from schemas.span import Span, TraceChunk
 from schemas.topics import Topic
 from streams.logic.configuration import Configuration
 from streams.logic.sampling import keep
-from streams.loop import Received
+from streams.records import Received
 from streams.sample import requests
 from tests.support.records import chunk_received, configured, example_received
 

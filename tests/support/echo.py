@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from schemas.example import Example
 from schemas.topics import Topic
-from streams.loop import Loop, Out, Received, run
+from streams.loop import Loop, run
+from streams.records import Out, Received
 from streams.settings import Settings
 
 READS = {Topic.EXAMPLES: Example}

@@ -12,7 +12,7 @@ from schemas.score import Score
 from schemas.span import TraceChunk
 from schemas.topics import Topic
 from streams.logic.configuration import Configuration
-from streams.loop import Received
+from streams.records import Received
 
 Document = tuple[str, str, BaseModel]
 """Kind, name, spec."""

@@ -13,7 +13,7 @@ from schemas.topics import Topic
 from streams.config_feed import ConfigFeed
 from streams.count import Count, changes, due_changes
 from streams.logic.configuration import Configuration
-from streams.loop import Received
+from streams.records import Received
 from streams.settings import Settings
 from tests.support.records import configured, version_of
 

@@ -15,7 +15,7 @@ from streams.deliver import Planner, Teller, now_ms
 from streams.local.standins import SlackCall, SlackReply, SlackStandIn, SmtpStandIn, slack_reply
 from streams.logic import delivery as deliveries
 from streams.logic.configuration import Configuration
-from streams.loop import Received
+from streams.records import Received
 from streams.settings import Settings
 
 PROJECT = "default"

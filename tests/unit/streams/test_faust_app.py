@@ -13,7 +13,7 @@ from schemas.example import Example
 from schemas.topics import Topic
 from sinks.sink import Transient
 from streams.faust_app import RESTART, Acks, FaustJob, raw
-from streams.loop import Out, Received
+from streams.records import Out, Received
 from streams.settings import Settings
 
 

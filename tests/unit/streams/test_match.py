@@ -11,8 +11,8 @@ from schemas.score import Score
 from schemas.span import Span, TraceChunk
 from schemas.topics import Topic
 from streams.logic.configuration import Configuration
-from streams.loop import Out, Received
 from streams.match import matches
+from streams.records import Out, Received
 from tests.support.records import (
     chunk_received,
     configured,

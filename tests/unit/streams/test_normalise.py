@@ -9,8 +9,8 @@ from schemas.codec import Undecodable, encode
 from schemas.record import MAX_CHUNK_BYTES
 from schemas.span import Span, TraceChunk
 from schemas.topics import Topic
-from streams.loop import Out, Received
 from streams.normalise import chunks, newest, normalised, split
+from streams.records import Out, Received
 
 
 def trace(n: int) -> bytes:

@@ -12,7 +12,7 @@ from schemas.span import Span, TraceChunk
 from schemas.subject import subject_of_example, subject_of_span
 from schemas.topics import Topic
 from streams.logic.sampling import keep
-from streams.loop import Out
+from streams.records import Out
 from streams.sample import requests
 from tests.support.records import (
     chunk_received,

@@ -5,7 +5,7 @@ from schemas.span import TraceChunk
 from schemas.topics import Topic
 from sinks.clickhouse.rows import TABLES
 from streams import store
-from streams.loop import Received
+from streams.records import Received
 
 
 def received(record: Record | None, timestamp_ms: int) -> Received:
