@@ -41,3 +41,8 @@ def test_a_kept_port_that_somebody_took_meanwhile_is_replaced(tmp_path, taken):
     chosen = kept_port(file, 0, "--kafka-port")
     assert chosen != taken
     assert file.read_text() == f"{chosen}\n"
+
+
+def test_a_file_that_another_start_is_just_writing_keeps_no_port_yet(tmp_path):
+    (tmp_path / "port").write_text("")
+    assert kept_port(tmp_path / "port", 0, "--kafka-port") > 0

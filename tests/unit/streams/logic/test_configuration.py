@@ -80,6 +80,13 @@ def test_what_was_applied_again_is_in_effect_again_from_its_own_time() -> None:
     assert [version.effective_at for version in configuration.history("Rule", "p", "r")] == [2000, 12_000, 22_000]
 
 
+def test_one_document_is_looked_up_by_time_as_all_of_its_kind_are() -> None:
+    configuration = log((entry("A"), 0), (entry("B"), 10_000), (deletion(), 20_000))
+    found = [configuration.at("Rule", "p", "r", at) for at in (1999, 2000, 12_000, 22_000)]
+    assert [version and version.version for version in found] == [None, "A", "B", None]
+    assert configuration.at("Rule", "p", "never", 12_000) is None
+
+
 def test_a_version_is_found_by_its_hash_whenever_it_was_in_effect() -> None:
     configuration = log((entry("A"), 0), (entry("B"), 10_000), (entry("A"), 20_000), (deletion(), 30_000))
     versions = [configuration.version("Rule", "p", "r", version) for version in ("A", "B", "C", "")]
