@@ -42,7 +42,7 @@ faults: install   ## long fault and soak runs
 
 lock:             ## renews requirements.lock; needs uv
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url \
-	  --extra local --extra dev --no-emit-package pandas --no-emit-package pyarrow --no-emit-package numpy \
+	  --extra local --extra registry --extra dev --no-emit-package pandas --no-emit-package pyarrow --no-emit-package numpy \
 	  pyproject.toml -o requirements.lock
 
 clean:            ## removes the environment, never data
