@@ -13,6 +13,10 @@ class Topic(StrEnum):
 
     OTLP_SPANS = "otlp_spans"
     """any key -> raw OTLP ExportTraceServiceRequest, protobuf or JSON. Only the bridge may write it."""
+    OTLP_LOGS = "otlp_logs"
+    """any key -> raw OTLP ExportLogsServiceRequest, protobuf or JSON. Only the bridge may write it."""
+    SPAN_CONTENTS = "vedette.span-contents"
+    """[project, trace] -> SpanContents: spans that wait for their content, and content that came in log events"""
     SPANS = "vedette.spans"
     """[project, trace] -> TraceChunk"""
     EXAMPLES = "vedette.examples"
@@ -23,6 +27,8 @@ class Topic(StrEnum):
     """[project, trace or example] -> ScoreRequest for uploaded scorers"""
     REQUESTS_JUDGE = "vedette.score-requests.judge"
     """[project, trace or example] -> ScoreRequest for prompt scorers"""
+    SCORE_LATER = "vedette.score-later"
+    """[project, scorer] -> LaterRequest: what cannot be judged now, with the time or the scorer it waits for"""
     SCORES = "vedette.scores"
     """[project, trace or example] -> Score"""
     RULE_CONDITIONS = "vedette.rule-conditions"
@@ -77,11 +83,14 @@ COMPACTED = {
 
 CONFIGS: dict[Topic, TopicConfig] = {
     Topic.OTLP_SPANS: TopicConfig(retention_ms=3 * DAY_MS, append_time=True),
+    Topic.OTLP_LOGS: TopicConfig(retention_ms=3 * DAY_MS, append_time=True),
+    Topic.SPAN_CONTENTS: TopicConfig(append_time=True),
     Topic.SPANS: TopicConfig(),
     Topic.EXAMPLES: TopicConfig(append_time=True),
     Topic.REQUESTS_CODE: TopicConfig(),
     Topic.REQUESTS_HOSTED: TopicConfig(),
     Topic.REQUESTS_JUDGE: TopicConfig(),
+    Topic.SCORE_LATER: TopicConfig(append_time=True),
     Topic.SCORES: TopicConfig(retention_ms=30 * DAY_MS, append_time=True),
     Topic.RULE_CONDITIONS: TopicConfig(retention_ms=7 * DAY_MS),
     Topic.RULE_EVENTS: TopicConfig(retention_ms=30 * DAY_MS, append_time=True),

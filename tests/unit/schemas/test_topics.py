@@ -35,7 +35,7 @@ def test_every_topic_says_what_it_holds_under_which_key() -> None:
 
 
 def test_names_are_ours_except_for_the_one_that_everybody_knows() -> None:
-    assert [topic for topic in Topic if not topic.startswith("vedette.")] == [Topic.OTLP_SPANS]
+    assert [topic for topic in Topic if not topic.startswith("vedette.")] == [Topic.OTLP_SPANS, Topic.OTLP_LOGS]
     assert str(Topic.OTLP_SPANS) == "otlp_spans"
 
 
@@ -61,7 +61,7 @@ def test_the_brokers_clock_decides_ingest_time_silence_and_effect(topic: Topic) 
 
 def test_the_raw_is_kept_shortest_and_configuration_for_ever() -> None:
     days = {topic: CONFIGS[topic].retention_ms // DAY_MS for topic in Topic if CONFIGS[topic].retention_ms > 0}
-    assert {topic for topic in days if days[topic] == 3} == {Topic.OTLP_SPANS}
+    assert {topic for topic in days if days[topic] == 3} == {Topic.OTLP_SPANS, Topic.OTLP_LOGS}
     assert {topic for topic in days if days[topic] == 30} == {Topic.SCORES, Topic.RULE_EVENTS, Topic.ALERTS, Topic.DLQ}
     assert {days[topic] for topic in days} == {3, 7, 30}
     assert {topic for topic in Topic if CONFIGS[topic].retention_ms == -1} == {
