@@ -40,10 +40,13 @@ bench: install    ## benchmarks; one with ONLY=bridge
 faults: install   ## long fault and soak runs
 	@$(BIN)/python -m pytest -m faults
 
-lock:             ## renews requirements.lock; needs uv
-	uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url \
-	  --extra local --extra registry --extra dev --no-emit-package pandas --no-emit-package pyarrow --no-emit-package numpy \
+LOCK := uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --quiet
+
+lock:             ## renews the locks; needs uv
+	$(LOCK) --extra local --extra registry --extra dev --no-emit-package pandas --no-emit-package pyarrow --no-emit-package numpy \
 	  pyproject.toml -o requirements.lock
+	$(LOCK) --extra registry pyproject.toml -o deploy/requirements.lock
+	$(LOCK) deploy/build.in -o deploy/build.lock
 
 clean:            ## removes the environment, never data
 	rm -rf $(VENV)
