@@ -44,6 +44,9 @@ class Span(Record):
     cache_write_input_tokens: int | None = None
     reasoning_output_tokens: int | None = None
     cost_usd: float | None = None
+    cost_source: str = Field(
+        default="", description="span: the instrumentation sent it; priced: computed from model and tokens"
+    )
     input: str | None = Field(default=None, description="plain text or JSON text")
     output: str | None = Field(default=None, description="plain text or JSON text")
     attrs: dict[str, str] = Field(
@@ -67,5 +70,9 @@ class TraceChunk(Record):
     ingested_at: int = Field(description="milliseconds since the epoch: when Kafka appended the raw record")
     origin: Origin = "online"
     run_id: str = Field(default="", description="empty for online traffic")
+    amends: bool = Field(
+        default=False,
+        description="the spans were handed on before, without what they have now: stored, never judged again",
+    )
     resources: tuple[dict[str, str], ...] = ()
     spans: tuple[Span, ...] = ()

@@ -38,6 +38,9 @@ class Subject(Record):
         default=b"{}", description="a JSON object: input and output of a span, the own fields of an example"
     )
     dialect: str = ""
+    error_message: str = Field(
+        default="", description="what went wrong: the span's status message, or the exception of one without a status"
+    )
 
     def field(self, name: str) -> Any:
         """Returns a field's JSON value, or None when the subject lacks it."""
@@ -70,6 +73,7 @@ def subject_of_span(chunk: TraceChunk, span: Span) -> Subject:
         numbers=_numbers(span),
         fields=orjson.dumps(texts),
         dialect=span.dialect,
+        error_message=_error_message(span),
     )
 
 
@@ -102,3 +106,13 @@ def _numbers(span: Span) -> dict[str, float]:
     if span.input_tokens is not None or span.output_tokens is not None:
         numbers["tokens"] = float((span.input_tokens or 0) + (span.output_tokens or 0))
     return numbers
+
+
+def _error_message(span: Span) -> str:
+    if span.status == "error":
+        return span.status_message
+    if span.status == "ok" or '"exception"' not in span.events:
+        return ""
+    events = orjson.loads(span.events)
+    told: dict[str, Any] = next((event["attributes"] for event in events if event["name"] == "exception"), {})
+    return str(told.get("exception.message") or told.get("exception.type") or "")

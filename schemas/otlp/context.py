@@ -1,6 +1,6 @@
 """What a span inherits: instrumentations name the agent, the session and the customer on the parent only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.span import Span
@@ -23,16 +23,25 @@ def inherit(spans: Sequence[Span]) -> list[Span]:
     by_id = {span.span_id: span for span in spans}
     settled: dict[str, Span] = {}
     for span in spans:
-        path, seen = [span], {span.span_id}
-        while (up := by_id.get(path[-1].parent_span_id)) is not None and up.span_id not in settled:
-            if up.span_id in seen:
-                break
-            path.append(up)
-            seen.add(up.span_id)
-        for one in reversed(path):
-            if one.span_id not in settled:
+        if span.span_id not in settled:
+            for one in reversed(_unsettled(span, by_id, settled)):
                 settled[one.span_id] = _from_parent(one, settled.get(one.parent_span_id))
     return [settled[span.span_id] for span in spans]
+
+
+def _unsettled(span: Span, by_id: Mapping[str, Span], settled: Mapping[str, Span]) -> list[Span]:
+    """The span and its ancestors, up to the first that is settled."""
+    path = [span]
+    parent = span.parent_span_id
+    if parent not in by_id or parent in settled:
+        return path
+    seen = {span.span_id}
+    while (
+        (up := by_id.get(path[-1].parent_span_id)) is not None and up.span_id not in settled and up.span_id not in seen
+    ):
+        path.append(up)
+        seen.add(up.span_id)
+    return path
 
 
 def _from_parent(span: Span, parent: Span | None) -> Span:
@@ -40,7 +49,7 @@ def _from_parent(span: Span, parent: Span | None) -> Span:
         return span
     own, theirs = span.__dict__, parent.__dict__
     fields = ALL if same_activation(span, parent) else INHERITED
-    missing: dict[str, Any] = {field: theirs[field] for field in fields if not own[field] and theirs[field]}
+    missing: dict[str, Any] = {field: theirs[field] for field in fields if theirs[field] and not own[field]}
     return Span.trusted({**own, **missing}) if missing else span
 
 

@@ -4,12 +4,13 @@ Protobuf's own JSON mapping is not used: it takes ids for base64, and it is slow
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from schemas.codec import Undecodable
-from schemas.otlp.raw import Attributes, Export, RawEvent, RawSpan, Value, bad_id, parent_of
+from schemas.otlp.raw import Attributes, Export, RawEvent, RawLog, RawSpan, Value, bad_id, event_name, parent_of
 
 _STATUS = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
 _MAX_DEPTH = 64
@@ -23,12 +24,7 @@ def decode_json(body: bytes) -> Export:
     Raises:
         Undecodable: the bytes are no JSON, or a field is not of its type.
     """
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Undecodable(f"not JSON: {error} ({len(body)} bytes)") from error
-    if not isinstance(request, dict):
-        raise Undecodable("not an ExportTraceServiceRequest: no JSON object")
+    request = _request(body, "ExportTraceServiceRequest")
     export = Export([], [], {})
     for group in _objects(request, "resourceSpans", "resource_spans"):
         export.resources.append(_attributes(_object(group, "resource")))
@@ -37,6 +33,42 @@ def decode_json(body: bytes) -> Export:
             for span in _objects(scoped, "spans"):
                 _add(export, span, scope)
     return export
+
+
+def decode_json_logs(body: bytes) -> list[RawLog]:
+    """Returns the events of spans that are in an export of logs in JSON.
+
+    Raises:
+        Undecodable: the bytes are no JSON, or a field is not of its type.
+    """
+    request = _request(body, "ExportLogsServiceRequest")
+    scopes = (
+        s for g in _objects(request, "resourceLogs", "resource_logs") for s in _objects(g, "scopeLogs", "scope_logs")
+    )
+    return list(_logs(record for scoped in scopes for record in _objects(scoped, "logRecords", "log_records")))
+
+
+def _logs(records: Iterator[dict[str, Any]]) -> Iterator[RawLog]:
+    for record in records:
+        trace_id, span_id = _id(record, "traceId", "trace_id"), _id(record, "spanId", "span_id")
+        if bad_id(trace_id, span_id) is not None:
+            continue
+        attributes = _attributes(record)
+        name = event_name(_text(record, "eventName", "event_name"), attributes)
+        if name:
+            seen = _nanoseconds(record, "observedTimeUnixNano", "observed_time_unix_nano")
+            time_ns = _nanoseconds(record, "timeUnixNano", "time_unix_nano") or seen
+            yield RawLog(trace_id, span_id, name, time_ns, _value(record.get("body"), 0), attributes)
+
+
+def _request(body: bytes, message: str) -> dict[str, Any]:
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Undecodable(f"not JSON: {error} ({len(body)} bytes)") from error
+    if not isinstance(request, dict):
+        raise Undecodable(f"not an {message}: no JSON object")
+    return request
 
 
 def _add(export: Export, span: dict[str, Any], scope: str) -> None:

@@ -1,5 +1,6 @@
 """No secret leaves, and no text is longer than allowed: the last step before a span is stored."""
 
+from operator import itemgetter
 from typing import Any
 
 from schemas.otlp.cut import cut_text
@@ -33,21 +34,30 @@ NAMES = (
 _SHORT = ("name", *NAMES)
 _LONG = ("input", "output", "events", "status_message")
 _TEXTS = ("name", *_LONG)
+_names_of = itemgetter(*_SHORT)
+_texts_of = itemgetter(*_TEXTS)
 
 
-def safe(values: dict[str, Any], limit: int) -> dict[str, Any]:
+def safe(values: dict[str, Any], limit: int, name_chars: int, longest_name: int) -> dict[str, Any]:
     """Returns a span's values without secrets and without too long a text.
 
     Most spans have neither, and one look at all their texts together tells. Secrets are masked before texts are cut: a cut
-    through a secret would hide it from the mask.
+    through a secret would hide it from the mask. Of the attributes' names only their characters and the longest are asked.
     """
-    attrs = values["attrs"]
-    texts = [*attrs, *attrs.values(), *(values[name] for name in _TEXTS if values[name])]
-    if suspicious("\n".join(texts)):
+    texts = [*values["attrs"].values(), *filter(None, _texts_of(values))]
+    together = "\n".join(texts)
+    if suspicious(together):
         _mask_all(values)
-    if max(map(len, texts), default=0) * 4 > NAME_LIMIT or len(texts) > MAX_TAGS:
+    if 4 * (len(together) + name_chars) > limit or 4 * longest_name > NAME_LIMIT or _has_long_name(values):
         _shorten(values, limit)
     return values
+
+
+def _has_long_name(values: dict[str, Any]) -> bool:
+    names = _names_of(values) + values["tags"]
+    return len(names) > len(_SHORT) + MAX_TAGS or (
+        4 * len("".join(names)) > NAME_LIMIT and 4 * max(map(len, names)) > NAME_LIMIT
+    )
 
 
 def _mask_all(values: dict[str, Any]) -> None:

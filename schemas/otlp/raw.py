@@ -37,6 +37,27 @@ class RawSpan(NamedTuple):
     """index into the export's resources"""
 
 
+class RawLog(NamedTuple):
+    """One log record that is a named event of a span."""
+
+    trace_id: str
+    span_id: str
+    name: str
+    time_ns: int
+    """when it happened, else when it was seen"""
+    body: Value
+    attributes: Attributes
+
+
+EVENT_NAME = "event.name"
+"""The attribute that named an event before log records had a field for it."""
+
+
+def event_name(name: str, attributes: Attributes) -> str:
+    """Returns the name of a log record that is an event, else empty text."""
+    return name or next((text_of(value) for key, value in attributes if key == EVENT_NAME), "")
+
+
 class Export(NamedTuple):
     """All of one export."""
 

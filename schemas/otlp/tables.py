@@ -1,16 +1,19 @@
 """The dialects' tables compiled into one: what each attribute tells about a span."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
+from schemas.otlp.conversation import answered, asked
 from schemas.otlp.dialects import DIALECTS, OPERATION_NAMES, PROVIDERS, STANDARD_FIRST
 from schemas.otlp.dialects.gen_ai import GEN_AI, GEN_AI_1_36
 from schemas.otlp.dialects.otel import OTEL
-from schemas.otlp.dialects.table import Dialect
+from schemas.otlp.dialects.table import Dialect, Source
 from schemas.otlp.dialects.vedette import VEDETTE
 from schemas.otlp.raw import Value, text_of
 
@@ -28,6 +31,23 @@ class Target(NamedTuple):
     """None: the value as text"""
 
 
+class Plan(NamedTuple):
+    """What attributes of these names may tell: it is worked out once, since instrumentations write the same names again and again."""
+
+    fields: tuple[tuple[str, tuple[tuple[str, int, Converter | None], ...]], ...]
+    """(field, its sources: attribute, rank and converter, the best first)"""
+    secret: tuple[str, ...]
+    """attributes that hold a secret by their name"""
+    place: int
+    """of the first dialect that knows one of the names as its marker, among all"""
+    dialect: str
+    """its name"""
+    chars: int
+    """characters of all names together"""
+    longest: int
+    """characters of the longest name"""
+
+
 @dataclass(frozen=True)
 class Tables:
     """Everything the dialects say, by attribute."""
@@ -40,14 +60,20 @@ class Tables:
     message_events: Mapping[str, tuple[str, str]]
     content_events: frozenset[str]
     named_by_span: frozenset[str]
+    unnamed_scopes: frozenset[str]
+    client_scopes: frozenset[str]
     exception_is_error: frozenset[str]
+    plans: dict[tuple[str, ...], Plan] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    """by the names of attributes: those that were worked out lately"""
 
 
 def compiled(dialects: Sequence[Dialect] = DIALECTS) -> Tables:
     """Returns one table for dialects in order of precedence."""
     targets: dict[str, list[Target]] = {}
     for rank, (field, attribute, convert) in enumerate([*_sources(dialects), *_kinds(dialects)]):
-        targets.setdefault(attribute, []).append(Target(field, rank, convert))
+        name, pointer, path = attribute.partition("#")
+        taken = _pointed(path.split("/")[1:], convert or text_of) if pointer else convert
+        targets.setdefault(name, []).append(Target(field, rank, taken))
     return Tables(
         targets={attribute: tuple(held) for attribute, held in targets.items()},
         scopes={scope: (place, d.name) for place, d in enumerate(dialects) for scope in d.scopes},
@@ -55,16 +81,26 @@ def compiled(dialects: Sequence[Dialect] = DIALECTS) -> Tables:
         message_events={name: to for d in reversed(dialects) for name, to in d.message_events.items()},
         content_events=frozenset(name for d in dialects for name in d.content_events),
         named_by_span=frozenset(d.name for d in dialects if d.named_by_span),
+        unnamed_scopes=frozenset(scope for d in dialects for scope in d.unnamed_scopes),
+        client_scopes=frozenset(scope for d in dialects for scope in d.client_scopes),
         exception_is_error=frozenset(d.name for d in dialects if d.exception_is_error),
     )
 
 
 def _sources(dialects: Sequence[Dialect]) -> Iterable[tuple[str, str, Converter | None]]:
     standard_first = sorted(dialects, key=_standard_first)
-    for field in dict.fromkeys(field for d in dialects for field in d.fields):
+    for field in dict.fromkeys(field for d in dialects for field in d.fields if field not in _MESSAGES.values()):
         for dialect in standard_first if field in STANDARD_FIRST else dialects:
-            for attribute in dialect.fields.get(field, ()):
-                yield field, attribute, _converter(field, attribute, dialects)
+            for source in (_MESSAGES[field], field) if field in _MESSAGES else (field,):
+                for attribute in dialect.fields.get(source, ()):
+                    yield source, attribute, _converter(field, attribute, dialects)
+    for attribute in (name for dialect in dialects for name in dialect.message_lists):
+        yield "input", attribute, asked
+        yield "output", attribute, answered
+
+
+_MESSAGES: dict[Source, Source] = {"input": "input_messages", "output": "output_messages"}
+"""They are ranked among the sources of the field that they may become, each before its dialect's own."""
 
 
 def _standard_first(dialect: Dialect) -> int:
@@ -140,6 +176,29 @@ def _json_array(text: str) -> list[Value] | None:
     return found if isinstance(found, list) else None
 
 
+POINTED_LIMIT = 64 * 1024
+"""characters of JSON in which a pointer is looked up; longer texts say nothing"""
+
+
+def _pointed(path: Sequence[str], convert: Converter) -> Converter:
+    def found(value: Value) -> Any:
+        value = _parsed(value) if isinstance(value, str) and len(value) <= POINTED_LIMIT else value
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        return None if value is None else convert(value)
+
+    return found
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Value:
+    """Several pointers look into one text, one after the other. Nobody changes what is returned."""
+    try:
+        return orjson.loads(text)  # type: ignore[no-any-return]
+    except orjson.JSONDecodeError:
+        return text
+
+
 def _provider(value: Value) -> str | None:
     name = value.lower() if isinstance(value, str) else ""
     return PROVIDERS.get(name, name) or None
@@ -170,6 +229,7 @@ _BY_FIELD: dict[str, Converter] = {
     "revision": count,
     "tags": labels,
     "uncached_input_tokens": count,
+    "visible_output_tokens": count,
 }
 
 TABLES = compiled()

@@ -1,10 +1,11 @@
-"""The one walk over a span's attributes and events: the dearest step of all, so every attribute costs one look-up."""
+"""The one walk over a span's attributes and events, by a plan that all spans with attributes of the same names share."""
 
+from operator import itemgetter
 from typing import Any
 
 from schemas.otlp.mask import MASK, secret_key
 from schemas.otlp.raw import Attributes, RawEvent, Value, text_of
-from schemas.otlp.tables import Tables
+from schemas.otlp.tables import Converter, Plan, Tables
 
 AFTER_THE_SPANS_OWN = 1_000_000
 """added to the rank of what an event says"""
@@ -14,27 +15,69 @@ Found = tuple[int, Any, str]
 """The rank of a source, the value it gives, and the attribute it is: a plain tuple, since ten are made for every span."""
 
 Best = dict[str, Found]
-"""The best source of each field so far."""
+"""The best source of each field."""
+
+
+NOWHERE = 1_000_000
+"""The place of a dialect that no marker told."""
+
+
+REMEMBERED, REMEMBERED_CHARS = 1024, 16 * 1024
+"""How many plans are remembered, and how long their names may be together: at most 16 MB, whatever a client makes up."""
+
+
+def plan_of(attributes: Attributes, tables: Tables) -> Plan:
+    """Returns what these attributes may tell."""
+    names = tuple([name for name, _ in attributes])
+    plan = tables.plans.get(names)
+    if plan is None:
+        plan = _plan(names, tables)
+        if plan.chars <= REMEMBERED_CHARS:
+            if len(tables.plans) >= REMEMBERED:
+                tables.plans.clear()
+            tables.plans[names] = plan
+    return plan
+
+
+def _plan(names: tuple[str, ...], tables: Tables) -> Plan:
+    sources: dict[str, list[tuple[str, int, Converter | None]]] = {}
+    for name in dict.fromkeys(names):
+        for field, rank, convert in tables.targets.get(name, ()):
+            sources.setdefault(field, []).append((name, rank, convert))
+    place, dialect = next(((at, named) for marker, at, named in tables.markers if marker in names), (NOWHERE, ""))
+    return Plan(
+        fields=tuple((field, tuple(sorted(found, key=itemgetter(1)))) for field, found in sources.items()),
+        secret=tuple(name for name in names if name not in tables.targets and secret_key(name)),
+        place=place,
+        dialect=dialect,
+        chars=sum(map(len, names)),
+        longest=max(map(len, names), default=0),
+    )
 
 
 def walk(attributes: Attributes, best: Best, tables: Tables, later: int = 0) -> dict[str, str]:
-    """Returns the attributes as texts; `best` learns of every source that is better than what it holds."""
-    targets = tables.targets
-    attrs: dict[str, str] = {}
-    for key, value in attributes:
-        text = value if type(value) is str else text_of(value)
-        told = targets.get(key)
-        if told is None:
-            attrs[key] = MASK if secret_key(key) else text
-            continue
-        attrs[key] = text
-        for field, rank, convert in told:
-            held = best.get(field)
-            if held is not None and held[0] <= rank + later:
-                continue
-            taken = text if convert is None else convert(value)
+    """Returns the attributes as texts; `best` learns the best source of each field that they tell.
+
+    `later` is added to the ranks.
+    """
+    return walk_by(plan_of(attributes, tables), attributes, best, later)
+
+
+def walk_by(plan: Plan, attributes: Attributes, best: Best, later: int = 0) -> dict[str, str]:
+    """Does the same for attributes whose plan is there."""
+    values = dict(attributes)
+    attrs: dict[str, Any] = values.copy()
+    for name, value in values.items():
+        if type(value) is not str:
+            attrs[name] = text_of(value)
+    for field, sources in plan.fields:
+        for name, rank, convert in sources:
+            taken = attrs[name] if convert is None else convert(values[name])
             if taken is not None and taken != "":
-                best[field] = (rank + later, taken, key)
+                best[field] = (rank + later, taken, name)
+                break
+    for name in plan.secret:
+        attrs[name] = MASK
     return attrs
 
 

@@ -3,6 +3,9 @@
 from schemas.otlp.dialects.table import Dialect
 from schemas.span import SpanKind
 
+CREATE_AGENT = "create_agent"
+"""The operation of an agent span that is no activation: the agent is made, and called later."""
+
 OPERATIONS: dict[str, SpanKind] = {
     "chat": "llm",
     "generate_content": "llm",
@@ -13,7 +16,7 @@ OPERATIONS: dict[str, SpanKind] = {
     "retrieval": "retriever",
     "rerank": "retriever",
     "invoke_agent": "agent",
-    "create_agent": "agent",
+    CREATE_AGENT: "agent",
     "execute_tool": "tool",
     "invoke_workflow": "chain",
     "plan": "chain",
@@ -69,6 +72,7 @@ GEN_AI = Dialect(
         "gen_ai.agent.id": frozenset({"agent"}),
     },
     content_events=("gen_ai.client.inference.operation.details",),
+    client_scopes=("com.anthropic.sdk.python",),
 )
 
 GEN_AI_1_36 = Dialect(

@@ -23,6 +23,10 @@ JUDGMENT = Dialect(
         "output_tokens": ("judgment.usage.output_tokens",),
         "cached_input_tokens": ("judgment.usage.cache_read_input_tokens",),
         "cache_write_input_tokens": ("judgment.usage.cache_creation_input_tokens",),
+        "reasoning_output_tokens": (
+            "judgment.usage.metadata#/completion_tokens_details/reasoning_tokens",
+            "judgment.usage.metadata#/output_tokens_details/reasoning_tokens",
+        ),
         "cost_usd": ("judgment.usage.total_cost_usd", "gen_ai.usage.total_cost_usd"),
         "revision": ("judgment.update_id",),
     },

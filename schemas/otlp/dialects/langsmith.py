@@ -17,6 +17,9 @@ LANGSMITH = Dialect(
         "tags": ("langsmith.span.tags",),
         "request_model": ("langsmith.metadata.ls_model_name",),
         "provider": ("langsmith.metadata.ls_provider",),
+        "cached_input_tokens": ("langsmith.metadata.usage_metadata#/input_token_details/cache_read",),
+        "cache_write_input_tokens": ("langsmith.metadata.usage_metadata#/input_token_details/cache_creation",),
+        "reasoning_output_tokens": ("langsmith.metadata.usage_metadata#/output_token_details/reasoning",),
     },
     kinds={
         "langsmith.span.kind": {

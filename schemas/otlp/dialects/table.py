@@ -16,13 +16,17 @@ Source = Literal[
     "cache_write_input_tokens",
     "cost_usd",
     "customer_id",
+    "entity",
     "environment",
+    "error_message",
     "error_type",
     "input",
+    "input_messages",
     "input_tokens",
     "model",
     "operation",
     "output",
+    "output_messages",
     "output_tokens",
     "parent_agent_id",
     "pending_parent",
@@ -35,11 +39,16 @@ Source = Literal[
     "tags",
     "tool_name",
     "uncached_input_tokens",
+    "visible_output_tokens",
 ]
-"""The fields of a span that attributes fill, and five that only help to find one:
+"""The fields of a span that attributes fill, and some that only help to find one:
 
-`request_model` stands in for a missing `model`, `uncached_input_tokens` plus the cache's two counts for missing `input_tokens`,
-`error_type` makes an unset status an error, `revision` numbers the updates of a span, and `pending_parent` is the true
+`entity` names the agent or the tool that a span of kind agent or tool is, if nothing else does, `input_messages` and
+`output_messages` are the first of many indexed attributes that together are a list of messages (`llm.input_messages.0.message.role`;
+a span of kind llm takes them before the dialect's `input` and `output`, any other span after every such source), `request_model`
+stands in for a missing `model`, `uncached_input_tokens` plus the cache's two counts for missing `input_tokens`,
+`visible_output_tokens` plus the reasoning for missing `output_tokens`, `error_type` makes an unset status an error and
+`error_message` tells it, `revision` numbers the updates of a span, and `pending_parent` is the true
 parent of a placeholder that names the span it stands for as its parent.
 """
 
@@ -55,7 +64,11 @@ class Dialect:
     scopes: tuple[str, ...] = ()
     """instrumentation scopes that tell the dialect"""
     fields: Mapping[Source, tuple[str, ...]] = field(default_factory=dict)
-    """for each field the attributes that hold it, the best first"""
+    """for each field the attributes that hold it, the best first
+
+    `metadata#/user/id` is what a JSON pointer finds in the JSON text of an attribute; not for input and output, which are whole texts.
+    `name#` is a text that may stand in JSON's quotes.
+    """
     kinds: Mapping[str, Mapping[str, SpanKind]] = field(default_factory=dict)
     """attribute -> lower-case value -> kind; a value that is not listed says nothing"""
     implied_kinds: Mapping[str, SpanKind] = field(default_factory=dict)
@@ -66,7 +79,13 @@ class Dialect:
     """name of a span event that is one message -> the field it belongs to, and its role"""
     content_events: tuple[str, ...] = ()
     """names of span events whose attributes are read after the span's own"""
+    message_lists: tuple[str, ...] = ()
+    """attributes that hold a JSON array of messages, each named by its `event.name`: the assistant's at its end are the output"""
     named_by_span: bool = False
     """a span of kind agent or tool that names no agent or tool is named by its own name"""
+    unnamed_scopes: tuple[str, ...] = ()
+    """instrumentation scopes of the dialect in which that is not so"""
+    client_scopes: tuple[str, ...] = ()
+    """scopes of providers' own clients: they report a call that an instrumentation may report, too"""
     exception_is_error: bool = False
     """an exception event makes an unset status an error"""

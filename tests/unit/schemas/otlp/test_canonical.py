@@ -43,13 +43,12 @@ def test_our_own_names_win_over_everybody_elses() -> None:
         "session.id": "theirs", "vedette.session_id": "ours",
         "vedette.agent_entry": True, "vedette.agent_instance": "i", "vedette.agent_id": "1", "vedette.parent_agent_id": "0",
         "vedette.customer_id": "c", "vedette.tags": ["x", "y", "x"], "vedette.output": "out", "vedette.environment": "production",
-        "vedette.usage.input_tokens": 7,
     }  # fmt: skip
     left = {k: v for k, v in attributes.items() if k not in ("vedette.input", "vedette.output")}
     assert canonical(raw(attributes)) == span(
         dialect="vedette", kind="tool", tool_name="step", operation="chat", agent="Ours", agent_instance="i", agent_id="1",
         parent_agent_id="0", agent_entry=True, session_id="ours", customer_id="c", tags=("x", "y"), environment="production",
-        input="our input", output="out", input_tokens=7,
+        input="our input", output="out",
         attrs={k: v if isinstance(v, str) else orjson.dumps(v).decode() for k, v in left.items()},
     )  # fmt: skip
 
@@ -86,20 +85,81 @@ def test_kinds(attributes: dict[str, Value], kind: str) -> None:
     assert canonical(raw(attributes)).kind == kind
 
 
-def test_judgeval_1_counts_input_without_the_cache_and_names_agents_by_their_span() -> None:
+def test_judgeval_1_counts_input_without_the_cache() -> None:
     attributes: dict[str, Value] = {
-        "judgment.span_kind": "agent", "judgment.session_id": "s", "judgment.customer_user_id": "u", "judgment.update_id": 2,
+        "judgment.span_kind": "llm", "judgment.session_id": "s", "judgment.customer_user_id": "u", "judgment.update_id": 2,
         "judgment.usage.non_cached_input_tokens": 10, "judgment.usage.cache_read_input_tokens": 5,
         "judgment.usage.cache_creation_input_tokens": 3, "judgment.usage.output_tokens": 4, "judgment.usage.total_cost_usd": "0.25",
         "judgment.llm.model": "m", "judgment.llm.provider": "Anthropic", "judgment.output": 3,
     }  # fmt: skip
-    made = canonical(raw(attributes, name="customer_service_agent"))
-    assert made == span(
-        name="customer_service_agent", dialect="judgeval", kind="agent", agent="customer_service_agent", agent_entry=True,
-        session_id="s", customer_id="u", revision=2, input_tokens=18, cached_input_tokens=5, cache_write_input_tokens=3,
-        output_tokens=4, cost_usd=0.25, model="m", provider="anthropic", output="3",
-        attrs={k: v if isinstance(v, str) else str(v) for k, v in attributes.items() if k != "judgment.output"},
+    assert canonical(raw(attributes)) == span(
+        dialect="judgeval", kind="llm", session_id="s", customer_id="u", revision=2, input_tokens=18, cached_input_tokens=5,
+        cache_write_input_tokens=3, output_tokens=4, cost_usd=0.25, cost_source="span", model="m", provider="anthropic",
+        output="3", attrs={k: v if isinstance(v, str) else str(v) for k, v in attributes.items() if k != "judgment.output"},
     )  # fmt: skip
+
+
+def test_judgeval_1_names_agents_by_their_span() -> None:
+    made = canonical(raw({"judgment.span_kind": "agent"}, name="customer_service_agent"))
+    assert (made.agent, made.agent_entry) == ("customer_service_agent", True)
+
+
+@pytest.mark.parametrize("kind", ["agent", "chain", "tool", "other"])
+def test_totals_of_what_is_no_call_to_a_model_stay_in_the_attributes(kind: str) -> None:
+    attributes: dict[str, Value] = {
+        "vedette.span_kind": kind, "gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": 10,
+        "gen_ai.usage.output_tokens": 4, "gen_ai.usage.cost": 0.5,
+    }  # fmt: skip
+    made = canonical(raw(attributes))
+    assert (made.kind, made.input_tokens, made.output_tokens, made.cost_usd, made.cost_source) == (
+        kind,
+        None,
+        None,
+        None,
+        "",
+    )
+    assert (made.attrs["gen_ai.usage.input_tokens"], made.attrs["gen_ai.usage.cost"]) == ("10", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost_usd", "source"),
+    [
+        ({"gen_ai.usage.cost": 0.5}, 0.5, "span"),
+        ({"gen_ai.usage.cost": 0}, 0.0, "span"),
+        ({}, (1000 * 0.15 + 100 * 0.6) * 1e-6, "priced"),
+        ({"gen_ai.response.model": "our-own-model"}, None, ""),
+    ],
+)
+def test_a_cost_is_the_one_that_was_sent_else_the_list_price(
+    usage: dict[str, Value], cost_usd: float | None, source: str
+) -> None:
+    known: dict[str, Value] = {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100,
+    }  # fmt: skip
+    made = canonical(raw({**known, **usage}, start_ns=1_795_399_605_000_000_000, end_ns=1_795_399_606_000_000_000))
+    assert (made.cost_usd, made.cost_source) == (cost_usd if cost_usd is None else pytest.approx(cost_usd), source)
+
+
+@pytest.mark.parametrize(
+    ("cached", "written", "reasoning", "total"),
+    [(60, 40, 20, (100, 20)), (61, 40, 20, (201, 20)), (500, 0, 0, (600, 20)), (0, 0, 21, (100, 41))],
+)
+def test_a_part_that_is_more_than_the_whole_was_left_out_of_it(
+    cached: int, written: int, reasoning: int, total: tuple[int, int]
+) -> None:
+    """Instrumentations that hand on what Anthropic says: its input tokens leave out those of the cache."""
+    made = canonical(raw({
+        "gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 20,
+        "gen_ai.usage.cache_read.input_tokens": cached, "gen_ai.usage.cache_creation.input_tokens": written,
+        "gen_ai.usage.reasoning.output_tokens": reasoning,
+    }))  # fmt: skip
+    assert (made.input_tokens, made.output_tokens) == total
+
+
+def test_an_agent_that_is_only_made_is_not_entered() -> None:
+    made = canonical(raw({"gen_ai.operation.name": "create_agent", "gen_ai.agent.name": "a"}))
+    assert (made.kind, made.agent, made.agent_entry) == ("agent", "a", False)
 
 
 @pytest.mark.parametrize(("end_ns", "partial"), [(0, True), (1_000_000, True), (1_000_001, False)])

@@ -52,6 +52,16 @@ def test_ordinary_texts_are_left_alone(text: str) -> None:
     assert mask(text) == text
 
 
+def test_a_secret_beside_half_of_a_surrogate_pair_is_masked() -> None:
+    assert mask("\ud800 password=hunter2") == "\ud800 password=***"
+
+
+@pytest.mark.parametrize("text", ['"name": "ask_researcher"', '"prompt_cache_key":null', "risk-free", "boxoxx"])
+def test_what_only_begins_like_a_secret_is_not_even_suspicious(text: str) -> None:
+    """Or every span that holds it would pay for the search."""
+    assert not suspicious(text)
+
+
 @pytest.mark.parametrize(
     ("key", "secret"),
     [

@@ -1,13 +1,18 @@
+import re
+from pathlib import Path
 from typing import get_args
 
 from schemas.otlp.canonical import canonical
 from schemas.otlp.dialects import DIALECTS, STANDARD_FIRST
 from schemas.otlp.dialects.table import Dialect, Source
 from schemas.otlp.raw import RawSpan
-from schemas.otlp.tables import TABLES, compiled
+from schemas.otlp.tables import compiled
 from schemas.span import Span, SpanKind
 
-HELPERS = {"error_type", "pending_parent", "request_model", "revision", "uncached_input_tokens"}
+HELPERS = {
+    "entity", "error_message", "error_type", "input_messages", "output_messages", "pending_parent", "request_model", "revision",
+    "uncached_input_tokens", "visible_output_tokens",
+}  # fmt: skip
 
 
 def test_every_source_fills_a_field_of_a_span_or_helps_to_find_one() -> None:
@@ -25,9 +30,10 @@ def test_every_kind_is_one_of_ours_and_is_looked_up_in_lower_case() -> None:
 
 
 def test_no_attribute_fills_one_field_twice() -> None:
-    for attribute, targets in TABLES.targets.items():
-        fields = [target.field for target in targets if target.field != "kind"]
-        assert len(fields) == len(set(fields)), attribute
+    sources = [
+        (field, attribute) for d in DIALECTS for field, attributes in d.fields.items() for attribute in attributes
+    ]
+    assert [source for source in sources if sources.count(source) > 1] == []
 
 
 def test_a_dialect_is_added_by_one_table() -> None:
@@ -41,3 +47,9 @@ def test_a_dialect_is_added_by_one_table() -> None:
         span_id="1" * 16, name="step", duration_us=1, dialect="mine", kind="llm", agent="A", input="hello",
         attrs={"my.agent": "A", "my.kind": "BRAIN", "gen_ai.input.messages": "[]"},
     )  # fmt: skip
+
+
+def test_the_page_of_the_dialects_has_a_row_for_each() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "dialects.md").read_text()
+    table = page.partition("## What the spans become")[2].partition("## Tokens")[0]
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, re.MULTILINE)) == {d.name for d in DIALECTS} - {""}
