@@ -106,7 +106,7 @@ def project_of(caller: Caller, asked: str) -> str:
     """Returns the project a request is for: the one asked for, percent-decoded, else the key's only one, else `default`.
 
     Raises:
-        Refused: 400 it is no name, 403 the key may not use it.
+        Refused: 400 it is no name or the key itself, 403 the key may not use it.
 
     """
     allowed = caller.spec.projects
@@ -120,6 +120,8 @@ def project_of(caller: Caller, asked: str) -> str:
         )
     if asked:
         _checked(project)
+    if caller.key.decode() in project:
+        raise Refused(400, "x-vedette-project holds the key; it names the project")
     return project
 
 

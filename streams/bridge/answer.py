@@ -7,8 +7,8 @@ import orjson
 
 from streams.bridge.wire import varint
 
-Form = Literal["status-protobuf", "status-json", "json"]
-"""How a refusal is written: google.rpc.Status in the request's encoding, or our own JSON."""
+Form = Literal["status-protobuf", "status-json", "json", "judgeval"]
+"""How a refusal is written: google.rpc.Status in the request's encoding, our own JSON, or that with the `detail` that judgeval reads."""
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -52,9 +52,15 @@ class Refused(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+        self.retry_after_s = retry_after_s
         self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
         if retry_after_s is not None:
             self.headers += (("retry-after", str(retry_after_s)),)
+
+    @property
+    def code(self) -> int:
+        """The status as a google.rpc.Code."""
+        return _CODES[self.status][0]
 
     def answer(self, form: Form) -> Answer:
         """Returns the response."""
@@ -66,6 +72,8 @@ class Refused(Exception):
             if form == "status-json"
             else {"error": word, "message": self.message}
         )
+        if form == "judgeval":
+            body["detail"] = self.message
         return Answer(self.status, JSON, orjson.dumps(body), self.headers)
 
 

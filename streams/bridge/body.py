@@ -1,10 +1,11 @@
 """Reading a body: in bounded time, into bounded memory."""
 
 import asyncio
+import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
+import cramjam
 from isal import isal_zlib
 
 from streams.bridge.answer import Refused
@@ -14,7 +15,8 @@ from streams.bridge.rsgi import Headers, HTTPProtocol
 RATIO_FREE_BYTES = 4 * MIB
 """So much may come out of however little."""
 
-_WINDOW_BITS = {"gzip": 31, "deflate": 15}
+ENCODINGS = ("gzip", "deflate", "zstd")
+"""In which a body may come, besides as it is."""
 
 
 class Held:
@@ -109,19 +111,36 @@ def inflate(body: bytes, encoding: str, limits: Limits) -> bytes:
     """
     if encoding in ("", "identity"):
         return body
-    if encoding not in _WINDOW_BITS:
+    if encoding not in ENCODINGS:
         raise Refused(
             415,
-            f"content-encoding {encoding!r} is not taken; send gzip, deflate or identity",
-            accept_encoding="gzip, deflate",
+            f"content-encoding {encoding!r} is not taken; send {', '.join(ENCODINGS)} or identity",
+            accept_encoding=", ".join(ENCODINGS),
         )
-    bits = _WINDOW_BITS[encoding]
-    if encoding == "deflate" and body and body[0] & 15 != 8:
-        bits = -15  # without zlib's header, as some clients send it
+    most = min(limits.body_bytes, max(RATIO_FREE_BYTES, limits.inflate_ratio * len(body)))
     try:
-        return _members(body, bits, min(limits.body_bytes, max(RATIO_FREE_BYTES, limits.inflate_ratio * len(body))))
-    except (isal_zlib.error, EOFError) as error:  # type: ignore[misc]  # its stubs do not tell the base
+        return _frames(body, most) if encoding == "zstd" else _members(body, _window_bits(body, encoding), most)
+    except (isal_zlib.error, cramjam.DecompressionError, EOFError) as error:  # type: ignore[misc]  # isal's stubs do not tell the base
         raise Refused(400, f"the body is not {encoding}: {error}") from None
+
+
+def _window_bits(body: bytes, encoding: str) -> int:
+    if encoding == "gzip":
+        return 31
+    return 15 if body[:1] and body[0] & 15 == 8 else -15  # without zlib's header, as some clients send it
+
+
+def _frames(body: bytes, most: int) -> bytes:
+    """All zstd frames, into memory that takes no room before it is written to."""
+    if not body:
+        return b""
+    with mmap.mmap(-1, most) as room:
+        try:
+            return room[: cramjam.zstd.decompress_into(body, room)]
+        except cramjam.DecompressionError as error:
+            if "whole buffer" in str(error):
+                raise _bomb(most) from None
+            raise
 
 
 def _members(body: bytes, bits: int, most: int) -> bytes:
@@ -134,21 +153,12 @@ def _members(body: bytes, bits: int, most: int) -> bytes:
         size += len(part)
         parts.append(part)
         if size > most:
-            raise Refused(413, f"the body inflates to more than {most} bytes; send smaller batches")
+            raise _bomb(most)
         if not stream.eof:
             raise EOFError("it ends too early")
         rest = stream.unused_data
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def header(headers: Headers, name: str) -> str:
-    """Returns a header, empty when there is none.
-
-    Raises:
-        Refused: 400, it is there and is not ASCII.
-
-    """
-    value: Any = headers.get(name)
-    if value is None and name in headers:
-        raise Refused(400, f"the header {name} must be ASCII; percent-encode other characters")
-    return value or ""
+def _bomb(most: int) -> Refused:
+    return Refused(413, f"the body inflates to more than {most} bytes; send smaller batches")

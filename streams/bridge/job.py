@@ -1,10 +1,11 @@
-"""`vedette bridge`: one process that serves, one thread that reads the configuration."""
+"""`vedette bridge`: one process that serves HTTP and gRPC in one event loop, one thread that reads the configuration."""
 
 import asyncio
 import signal
 import sys
 import threading
 import time
+from typing import Any
 
 import structlog
 import uvloop
@@ -16,10 +17,12 @@ from granian.server.embed import Server
 from schemas.example import Example
 from schemas.topics import Topic
 from streams import kafka, observe, schema_topic, topics
+from streams.bridge import grpc
 from streams.bridge.admit import Gate
 from streams.bridge.examples import Examples
 from streams.bridge.forward import Forward
 from streams.bridge.http import Bridge
+from streams.bridge.judgeval import Judgeval
 from streams.bridge.limits import Limits
 from streams.bridge.publish import Publisher
 from streams.config_feed import ConfigFeed
@@ -28,6 +31,10 @@ from streams.settings import Settings
 log = structlog.get_logger()
 
 LEAVE_WITHIN_S = 10
+
+LOOK_EVERY_S = 0.5
+AWAY_AFTER_S = 5
+"""So long after the end of `vedette.config` was last seen, Kafka counts as away: whether a key still holds is not known then either."""
 
 
 def main(settings: Settings) -> None:
@@ -48,6 +55,8 @@ class _Job:
         self.feed = ConfigFeed(settings)
         self.stopping = asyncio.Event()
         self.failure = ""
+        self.prepared = False
+        self.kafka_seen_at = float("-inf")
 
     async def run(self) -> None:
         """Serves at once: until Kafka is there, exporters are told to come again."""
@@ -57,18 +66,20 @@ class _Job:
         publisher = Publisher(self.settings, loop, self.limits.ack_s, self._fail_soon)
         bridge = self._bridge(publisher)
         server = self._server(bridge)
+        calls = await self._calls(bridge)
         serving = loop.create_task(server.serve())
         serving.add_done_callback(self._ended)
         threading.Thread(target=self._prepare, args=(publisher,), daemon=True, name="start").start()
         log.info(
             "serving",
             url=f"http://{self.settings.host}:{self.settings.otlp_http_port}",
+            grpc=f"{self.settings.host}:{self.settings.otlp_grpc_port}" if calls else "",
             waiting_for=self.health.waiting_for,
         )
         beat = loop.create_task(self._beat())
         await self.stopping.wait()
-        await self._leave(bridge, server, serving)
         beat.cancel()
+        await self._leave(bridge, server, serving, calls)
         if self.failure:
             raise RuntimeError(self.failure)
 
@@ -79,6 +90,7 @@ class _Job:
             gate,
             publisher,
             Examples(configuration, self.limits),
+            Judgeval(configuration, self.limits, self.settings.public_url),
             Forward(self.settings.api_url),
             self.limits,
             self.health,
@@ -97,19 +109,26 @@ class _Job:
             log_enabled=False,
         )
 
+    async def _calls(self, bridge: Bridge) -> Any:
+        """The gRPC server, started; None without a port."""
+        if not self.settings.otlp_grpc_port:
+            return None
+        calls = grpc.server(bridge, self.settings.host, self.settings.otlp_grpc_port)
+        await calls.start()
+        return calls
+
     def _prepare(self, publisher: Publisher) -> None:
         """What may take as long as Kafka does."""
-        self.health.waiting_for = f"Kafka at {self.settings.bootstrap_servers}"
+        self.health.waiting_for = self._kafka
         try:
-            needed = (Topic.OTLP_SPANS, Topic.EXAMPLES, Topic.CONFIG, Topic.SCHEMAS)
+            needed = (Topic.OTLP_SPANS, Topic.OTLP_LOGS, Topic.EXAMPLES, Topic.CONFIG, Topic.SCHEMAS)
             topics.wait_until_ready(self.settings, [kafka.topic_name(self.settings, topic) for topic in needed])
             schema_topic.publish(self.settings, publisher.producer, Example)
             self.feed.start()
         except (RuntimeError, KafkaException) as error:
             self._fail_soon(str(error))
             return
-        self.health.ready()
-        log.info("ready")
+        self.prepared = True
 
     def _fail_soon(self, reason: str) -> None:
         """For other threads."""
@@ -127,17 +146,33 @@ class _Job:
     async def _beat(self) -> None:
         while True:
             self.health.turn()
-            await asyncio.sleep(1)
+            if self.prepared:
+                self._look(time.monotonic())
+            await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _leave(self, bridge: Bridge, server: Server, serving: "asyncio.Task[None]") -> None:
+    def _look(self, now: float) -> None:
+        """Ready while Kafka is there: without it every request would wait for an ack that cannot come."""
+        if self.feed.is_fresh():
+            self.kafka_seen_at = now
+        waiting_for = self._kafka if now - self.kafka_seen_at > AWAY_AFTER_S else ""
+        if waiting_for != self.health.waiting_for:
+            log.warning("not ready", waiting_for=waiting_for) if waiting_for else log.info("ready")
+            self.health.waiting_for = waiting_for
+
+    @property
+    def _kafka(self) -> str:
+        return f"Kafka at {self.settings.bootstrap_servers}"
+
+    async def _leave(self, bridge: Bridge, server: Server, serving: "asyncio.Task[None]", calls: Any) -> None:
         """What is in flight is answered; whoever comes now is told to come again."""
         bridge.leaving = True
         self.health.waiting_for = "its end"
         deadline = time.monotonic() + LEAVE_WITHIN_S
+        closing = asyncio.create_task(calls.stop(LEAVE_WITHIN_S)) if calls else None
         while bridge.in_flight and time.monotonic() < deadline:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.02)
         server.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait([serving], timeout=2)
+        await asyncio.wait([serving, *([closing] if closing else [])], timeout=2)
         await bridge.forward.close()
         bridge.publisher.close(2)
         log.info("left")

@@ -4,6 +4,8 @@ from prometheus_client import Counter, Histogram
 
 REQUESTS = Counter("vedette_bridge_requests_total", "Requests answered", ["path", "status"])
 SPANS = Counter("vedette_bridge_spans_total", "Spans acknowledged by Kafka")
+LOG_EVENTS = Counter("vedette_bridge_log_events_total", "Log events that tell content, acknowledged by Kafka")
+LOGS_LET_GO = Counter("vedette_bridge_logs_let_go_total", "Log records that tell no content of a span: not kept")
 EXAMPLES = Counter("vedette_bridge_examples_total", "Examples acknowledged by Kafka")
 REJECTED = Counter(
     "vedette_bridge_rejected_total", "Spans and examples left out of requests that were taken", ["reason"]

@@ -22,20 +22,34 @@ class Misshapen(ValueError):
     """The JSON is not of OTLP's shape."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The names of the three levels of an export."""
+
+    outer: str
+    middle: str
+    inner: str
+
+
+OF_SPANS = Shape("resourceSpans", "scopeSpans", "spans")
+OF_LOGS = Shape("resourceLogs", "scopeLogs", "logRecords")
+
+
 @dataclass(slots=True)
 class Batch:
-    """The spans of one scope, with the members that surround them."""
+    """The spans, or log records, of one scope, with the members that surround them."""
 
+    shape: Shape
     resource: dict[str, Any]
     scope: dict[str, Any]
     spans: list[dict[str, Any]]
 
     def document(self, spans: list[dict[str, Any]]) -> dict[str, Any]:
-        """Returns a member of `resourceSpans` that holds these spans."""
-        return {**self.resource, "scopeSpans": [{**self.scope, "spans": spans}]}
+        """Returns a member of the outer level that holds these spans."""
+        return {**self.resource, self.shape.middle: [{**self.scope, self.shape.inner: spans}]}
 
 
-def batches(document: object) -> list[Batch]:
+def batches(document: object, shape: Shape = OF_SPANS) -> list[Batch]:
     """Returns the spans of a request by scope.
 
     Raises:
@@ -43,10 +57,10 @@ def batches(document: object) -> list[Batch]:
 
     """
     found = []
-    for resource in _objects(document, "resourceSpans", "the body"):
-        for scope in _objects(resource, "scopeSpans", "a member of resourceSpans"):
-            spans = _objects(scope, "spans", "a member of scopeSpans")
-            found.append(Batch(_without(resource, "scopeSpans"), _without(scope, "spans"), spans))
+    for resource in _objects(document, shape.outer, "the body"):
+        for scope in _objects(resource, shape.middle, f"a member of {shape.outer}"):
+            spans = _objects(scope, shape.inner, f"a member of {shape.middle}")
+            found.append(Batch(shape, _without(resource, shape.middle), _without(scope, shape.inner), spans))
     return found
 
 
@@ -66,9 +80,11 @@ def _without(members: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def select(
-    body: bytes, found: list[Batch], most: int, record_bytes: int
+    body: bytes, found: list[Batch], most: int, record_bytes: int, *, changed: bool = False
 ) -> tuple[tuple[bytes, ...], int, bytes, Counter[str]]:
     """Returns the records to write, the number of their spans, the first trace id, and why others are left out.
+
+    `changed` says that the body holds more than `found`.
 
     Raises:
         TooMany: there are more than `most` spans.
@@ -82,7 +98,7 @@ def select(
     spans = [span for batch in found for span in batch.spans]
     if not spans:
         return (), 0, b"", rejected
-    unchanged = not rejected and len(body) <= record_bytes
+    unchanged = not rejected and not changed and len(body) <= record_bytes
     records = (body,) if unchanged else tuple(_pieces(found, record_bytes))
     return records, len(spans), spans[0]["traceId"].lower().encode(), rejected
 
@@ -104,7 +120,7 @@ def _matches(form: re.Pattern[str], text: object) -> bool:
 
 
 def _size(batch: Batch, spans: list[dict[str, Any]]) -> int:
-    return len(orjson.dumps({"resourceSpans": [batch.document(spans)]})) + 1
+    return len(_request([], batch, spans)) + 1
 
 
 def _pieces(found: Iterable[Batch], limit: int) -> Iterator[bytes]:
@@ -124,8 +140,8 @@ def _pieces(found: Iterable[Batch], limit: int) -> Iterator[bytes]:
         if run:
             held.append(batch.document(run))
     if held:
-        yield orjson.dumps({"resourceSpans": held})
+        yield orjson.dumps({batch.shape.outer: held})
 
 
 def _request(held: list[dict[str, Any]], batch: Batch, run: list[dict[str, Any]]) -> bytes:
-    return orjson.dumps({"resourceSpans": [*held, batch.document(run)] if run else held})
+    return orjson.dumps({batch.shape.outer: [*held, batch.document(run)] if run or not held else held})

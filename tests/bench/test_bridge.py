@@ -1,4 +1,4 @@
-"""How many spans a CPU-second of the bridge takes, beside a bare granian receiver that inflates, parses and answers."""
+"""How many spans a CPU-second of the bridge takes, over HTTP beside a bare granian receiver, and over gRPC."""
 
 import gzip
 import http.client
@@ -10,9 +10,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 
+import grpc  # type: ignore[import-untyped]
 import orjson
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -23,6 +25,7 @@ from schemas.documents.key import KeySpec, key_hash, key_id, new_key
 from schemas.topics import Topic
 from streams import kafka as clients
 from streams import topics
+from streams.bridge.grpc import TRACES, export_path
 from streams.local.ports import free_port
 from streams.settings import Settings
 from tests.bench.figures import cpu_seconds
@@ -30,6 +33,8 @@ from tests.bench.figures import cpu_seconds
 pytestmark = [pytest.mark.bench, pytest.mark.integration]
 
 SPANS, CONNECTIONS, SECONDS, ROUNDS = 100, 16, 1.5, 5
+
+Door = Callable[[int, bytes, dict[str, str], float], int]
 
 BARE = """
 import sys, uvloop
@@ -86,17 +91,41 @@ def load(port: int, body: bytes, headers: dict[str, str], seconds: float) -> int
         return sum(clients_of.map(client, range(CONNECTIONS)))
 
 
-def spans_per_cpu_s(pid: int, port: int, body: bytes, headers: dict[str, str]) -> float:
+def load_grpc(port: int, body: bytes, headers: dict[str, str], seconds: float) -> int:
+    """The same over gRPC, a channel for each client."""
+    end = time.monotonic() + seconds
+    metadata = [("x-api-key", headers["x-api-key"])]
+
+    def client(number: int) -> int:
+        sent = 0
+        with grpc.insecure_channel(f"127.0.0.1:{port}", [("bench.client", number)]) as channel:
+            export = channel.unary_unary(export_path(TRACES))
+            while time.monotonic() < end:
+                export(body, 20, metadata)
+                sent += 1
+        return sent
+
+    with ThreadPoolExecutor(CONNECTIONS) as clients_of:
+        return sum(clients_of.map(client, range(CONNECTIONS)))
+
+
+def spans_per_cpu_s(pid: int, port: int, body: bytes, headers: dict[str, str], door: Door = load) -> float:
     began = cpu_seconds(pid)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as aside:
-        sent = aside.submit(load, port, body, headers, SECONDS).result()
+        sent = aside.submit(door, port, body, headers, SECONDS).result()
     return sent * SPANS / (cpu_seconds(pid) - began)
 
 
 def test_the_bridge_takes_most_of_what_a_bare_receiver_takes(
     kafka: str, topic_prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = Settings(bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2, otlp_http_port=free_port())
+    settings = Settings(
+        bootstrap_servers=kafka,
+        topic_prefix=topic_prefix,
+        partitions=2,
+        otlp_http_port=free_port(),
+        otlp_grpc_port=free_port(),
+    )
     topics.create(settings)
     key, bare_port = new_key(secrets.token_bytes(32), secrets.token_bytes(6)), free_port()
     spec = KeySpec(key_hash=key_hash(key), scopes=("ingest",))
@@ -127,6 +156,9 @@ def test_the_bridge_takes_most_of_what_a_bare_receiver_takes(
             medians = {who: statistics.median(rate) for who, rate in rates.items()}
             told |= {f"{who}_spans_per_cpu_s_{name}": round(rate) for who, rate in medians.items()}
             told[f"ratio_{name}"] = round(medians["bridge"] / medians["bare"], 2)
+        grpc_port, plain = settings.otlp_grpc_port, spans_body(1024)
+        over_grpc = [spans_per_cpu_s(bridge.pid, grpc_port, plain, headers, load_grpc) for _ in range(ROUNDS)]
+        told["grpc_spans_per_cpu_s_1kB"] = round(statistics.median(over_grpc))
         told["ratio"] = min(float(str(told[f"ratio_{name}"])) for name in ("1kB", "4kB_gzip"))
     finally:
         for process in (bridge, bare):

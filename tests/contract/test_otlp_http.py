@@ -2,148 +2,50 @@
 
 import gzip
 import http.client
-import os
 import random
 import secrets
-import signal
 import socket
-import subprocess
-import sys
 import time
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 
+import cramjam
 import orjson
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from schemas.codec import Schemas, encode
+from schemas.codec import Schemas
 from schemas.config import ConfigEntry
-from schemas.documents.key import KeySpec, key_hash, key_id, new_key
+from schemas.documents.key import key_id
 from schemas.example import Example
-from schemas.ids import example_id, record_key
+from schemas.ids import example_id
 from schemas.topics import Topic
-from streams import kafka as clients
 from streams import topics
 from streams.local import kafka as broker
 from streams.local.ports import free_port
 from streams.settings import Settings
+from tests.support.bridge import (
+    PROTOBUF,
+    SPAN,
+    TRACE,
+    Bridge,
+    body,
+    make_key,
+    records,
+    span_ids,
+    start_bridge,
+    stop_bridge,
+    wait_known,
+    write_config,
+)
 
 pytestmark = pytest.mark.integration
-
-PROTOBUF = "application/x-protobuf"
-
-
-@dataclass
-class Bridge:
-    settings: Settings
-    process: subprocess.Popen[bytes]
-
-    def send(
-        self, path: str, body: bytes = b"", method: str = "POST", **headers: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.settings.otlp_http_port, timeout=30)
-        try:
-            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-            response = connection.getresponse()
-            return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
-        finally:
-            connection.close()
-
-    def export(self, body: bytes, key: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        return self.send("/v1/traces", body, x_api_key=key, **{"content_type": PROTOBUF, **headers})
-
-    def peak_mib(self) -> int:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) // 1024
-
-
-def start_bridge(settings: Settings, *, ready: bool = True) -> Bridge:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streams.bridge"],
-        env={**os.environ, **settings.environment(), "VEDETTE_BRIDGE_READ_S": "3", "VEDETTE_BRIDGE_HEADER_S": "3"},
-    )
-    bridge = Bridge(settings, process)
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if bridge.send("/v1/traces", content_type=PROTOBUF)[0] == (401 if ready else 503):
-                return bridge
-        except OSError:
-            pass
-        time.sleep(0.1)
-    process.kill()
-    raise AssertionError("the bridge did not start")
-
-
-def stop_bridge(bridge: Bridge) -> int:
-    bridge.process.send_signal(signal.SIGTERM)
-    return bridge.process.wait(20)
-
-
-def make_key(settings: Settings, scopes: tuple[str, ...] = ("ingest",), projects: tuple[str, ...] = ("*",)) -> str:
-    key = new_key(secrets.token_bytes(32), secrets.token_bytes(6))
-    spec = KeySpec(key_hash=key_hash(key), scopes=scopes, projects=projects)  # type: ignore[arg-type]
-    write_config(
-        settings,
-        ConfigEntry(project="", kind="Key", name=str(key_id(key)), version="1", spec=spec.model_dump_json().encode()),
-    )
-    return key
-
-
-def write_config(settings: Settings, entry: ConfigEntry) -> None:
-    producer = clients.producer(settings)
-    key = record_key(entry.project, entry.kind, entry.name, entry.version)
-    producer.produce(clients.topic_name(settings, Topic.CONFIG), key=key, value=encode(entry))
-    assert producer.flush(10) == 0
-
-
-def records(settings: Settings, topic: Topic) -> list[tuple[bytes, dict[str, bytes]]]:
-    consumer: Consumer = clients.consumer(settings, "t")
-    name, found = clients.topic_name(settings, topic), []
-    for partition in range(settings.partitions):
-        where = TopicPartition(name, partition, 0)
-        end = consumer.get_watermark_offsets(where, timeout=10)[1]
-        consumer.assign([where])
-        at = 0
-        while at < end:
-            message = consumer.poll(10)
-            assert message is not None
-            assert message.error() is None
-            at = (message.offset() or 0) + 1
-            found.append((message.value() or b"", dict(message.headers() or [])))
-    consumer.close()
-    return found
-
-
-def body(*ids: tuple[bytes, bytes], text: str = "", padding: int = 0) -> bytes:
-    request = ExportTraceServiceRequest()
-    scope = request.resource_spans.add().scope_spans.add()
-    for trace_id, span_id in ids:
-        span = scope.spans.add(trace_id=trace_id, span_id=span_id, name="chat")
-        attribute = span.attributes.add(key="input")
-        attribute.value.string_value = text + "x" * padding
-    return request.SerializeToString()
-
-
-def span_ids(value: bytes) -> list[bytes]:
-    return [
-        span.span_id
-        for r in ExportTraceServiceRequest.FromString(value).resource_spans
-        for s in r.scope_spans
-        for span in s.spans
-    ]
-
-
-TRACE, SPAN = b"\1" * 16, b"\2" * 8
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +55,7 @@ def bridge(kafka: str) -> Iterator[Bridge]:
         topic_prefix=f"b{secrets.token_hex(4)}.",
         partitions=2,
         otlp_http_port=free_port(),
+        otlp_grpc_port=0,
         api_url=f"http://127.0.0.1:{free_port()}",
     )
     topics.create(settings)
@@ -168,19 +71,15 @@ def key(bridge: Bridge) -> str:
     return key
 
 
-def wait_known(bridge: Bridge, key: str, status: int = 200) -> None:
-    deadline = time.monotonic() + 5
-    while bridge.export(b"", key)[0] != status:
-        assert time.monotonic() < deadline, "the key's newest version did not count within 5 s"
-        time.sleep(0.1)
-
-
 def test_a_body_stands_on_the_topic_as_it_came_with_its_project(bridge: Bridge, key: str) -> None:
     sent = body((TRACE, b"as-sent!"))
-    status, _, answer = bridge.export(sent, key, x_vedette_project="support", traceparent="00-a-b-01")
+    traceparent = f"00-{'a' * 32}-{'b' * 16}-01"
+    status, _, answer = bridge.export(sent, key, x_vedette_project="support", traceparent=traceparent)
     assert (status, answer) == (200, b"")
     found = [headers for value, headers in records(bridge.settings, Topic.OTLP_SPANS) if value == sent]
-    assert found == [{"vedette-project": b"support", "content-type": PROTOBUF.encode(), "traceparent": b"00-a-b-01"}]
+    assert found == [
+        {"vedette-project": b"support", "content-type": PROTOBUF.encode(), "traceparent": traceparent.encode()}
+    ]
 
 
 def test_the_stock_exporter_is_served_plain_and_gzipped(bridge: Bridge, key: str) -> None:
@@ -279,6 +178,17 @@ def test_every_refusal_has_its_status(
     assert answer_headers["content-type"] == form
 
 
+def test_what_is_not_taken_is_told_with_what_to_do(bridge: Bridge, key: str) -> None:
+    told = "metrics are not kept here; set OTEL_METRICS_EXPORTER=none, or send them elsewhere"
+    _, _, answer = bridge.send("/v1/metrics", content_type=PROTOBUF)
+    assert Status.FromString(answer) == Status(code=5, message=told)
+    _, _, answer = bridge.send("/v1/metrics", content_type="application/json")
+    assert orjson.loads(answer) == {"code": 5, "message": told}
+    _, headers, answer = bridge.export(b"", key, content_encoding="br")
+    assert headers["accept-encoding"] == "gzip, deflate, zstd"
+    assert "send gzip, deflate, zstd or identity" in Status.FromString(answer).message
+
+
 def test_a_revoked_key_is_refused_within_five_seconds(bridge: Bridge) -> None:
     key = make_key(bridge.settings)
     wait_known(bridge, key)
@@ -293,16 +203,24 @@ def test_a_key_without_the_scope_is_refused(bridge: Bridge) -> None:
 
 def test_slow_clients_are_closed(bridge: Bridge, key: str) -> None:
     head = f"POST /v1/traces HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\ncontent-type: {PROTOBUF}\r\n".encode()
-    for began in (b"", head, head + b"content-length: 1000\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", bridge.settings.otlp_http_port), 10) as client:
+    with ExitStack() as stack:
+        clients = []
+        for began in (b"", head, head + b"content-length: 1000\r\n\r\n"):
+            client = socket.create_connection(("127.0.0.1", bridge.settings.otlp_http_port), 10)
+            clients.append(stack.enter_context(client))
             client.sendall(began)
+        for client in clients:
             while client.recv(4096):
                 pass
 
 
 def test_bombs_are_refused_in_bounded_memory(bridge: Bridge, key: str) -> None:
     before = bridge.peak_mib()
-    assert bridge.export(gzip.compress(b"\0" * (300 << 20)), key, content_encoding="gzip")[0] == 413
+    zeros = bytes(300 * 1024 * 1024)
+    bombs = {"gzip": gzip.compress(zeros), "deflate": zlib.compress(zeros), "zstd": bytes(cramjam.zstd.compress(zeros))}
+    assert {name: bridge.export(sent, key, content_encoding=name)[0] for name, sent in bombs.items()} == dict.fromkeys(
+        bombs, 413
+    )
     empty = b"\x12\x00" * (1 << 20)
     scope = b"\x12" + varint(len(empty)) + empty
     began = time.monotonic()
@@ -363,14 +281,23 @@ def test_ingest_goes_on_when_the_api_is_away(bridge: Bridge, key: str) -> None:
     assert bridge.export(body((TRACE, SPAN)), key)[0] == 200
 
 
-def test_what_got_a_200_is_on_the_topic_when_kafka_was_away(tmp_path: Path) -> None:
+def test_what_got_a_200_is_on_the_topic_when_kafka_was_away_and_the_bridge_is_not_ready_meanwhile(
+    tmp_path: Path,
+) -> None:
     server = broker.start(tmp_path / "kafka")
-    settings = Settings(bootstrap_servers=server.bootstrap, partitions=2, otlp_http_port=free_port())
+    settings = Settings(
+        bootstrap_servers=server.bootstrap,
+        partitions=2,
+        otlp_http_port=free_port(),
+        otlp_grpc_port=0,
+        metrics_port=free_port(),
+    )
     try:
         topics.create(settings)
         key = make_key(settings)
         bridge = start_bridge(settings)
         wait_known(bridge, key)
+        assert bridge.readyz() == "ok"
         acknowledged = {
             f"before{n:02}".encode()
             for n in range(20)
@@ -379,10 +306,16 @@ def test_what_got_a_200_is_on_the_topic_when_kafka_was_away(tmp_path: Path) -> N
         broker.stop(server)
         status, headers, _ = bridge.export(body((TRACE, b"while-no")), key)
         assert (status, headers["retry-after"]) == (503, "2")
+        assert bridge.readyz() == f"waiting for Kafka at {settings.bootstrap_servers}"
+        began = time.monotonic()
+        assert bridge.export(body((TRACE, b"not-sent")), key)[0] == 503
+        assert time.monotonic() - began < 1, "what cannot be written is refused at once"
         server = broker.start(tmp_path / "kafka")
         deadline = time.monotonic() + 30
         while bridge.export(body((TRACE, b"recovers")), key)[0] != 200:
             assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert bridge.readyz() == "ok"
         acknowledged |= {b"recovers"}
         found = {span for value, _ in records(settings, Topic.OTLP_SPANS) for span in span_ids(value)}
         assert len(acknowledged) == 21
@@ -393,7 +326,7 @@ def test_what_got_a_200_is_on_the_topic_when_kafka_was_away(tmp_path: Path) -> N
 
 
 def test_a_bridge_without_kafka_serves_and_asks_to_come_again() -> None:
-    settings = Settings(bootstrap_servers=f"127.0.0.1:{free_port()}", otlp_http_port=free_port())
+    settings = Settings(bootstrap_servers=f"127.0.0.1:{free_port()}", otlp_http_port=free_port(), otlp_grpc_port=0)
     bridge = start_bridge(settings, ready=False)
     status, headers, _ = bridge.send("/v1/traces", content_type="application/json")
     assert (status, headers["retry-after"]) == (503, "2")

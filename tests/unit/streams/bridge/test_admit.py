@@ -35,6 +35,12 @@ def test_a_project_the_key_may_not_use_is_refused(asked: str, status: int) -> No
     assert refused.value.status == status
 
 
+def test_a_key_is_no_project() -> None:
+    with pytest.raises(Refused, match="holds the key") as refused:
+        project_of(gate().caller("", KEY, "1.1.1.1", "ingest"), KEY)
+    assert refused.value.status == 400
+
+
 def test_strangers_are_told_to_wait_after_a_few_tries() -> None:
     door, seen = gate(), []
     for _ in range(3):
