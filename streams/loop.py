@@ -8,8 +8,10 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, Protocol
 
 import structlog
@@ -19,7 +21,7 @@ from schemas.codec import Schemas, Undecodable, UnknownSchema, encode
 from schemas.record import Record
 from schemas.topics import Topic
 from sinks.sink import Transient
-from streams import kafka, observe, schema_topic, topics
+from streams import garbage, kafka, observe, schema_topic, topics
 from streams.records import PARTITION_UA, Handle, Out, Reads, Received, dead_letter, too_many_unreadable
 from streams.settings import Settings
 
@@ -65,6 +67,9 @@ class Loop:
     handle: Handle
     writes: tuple[type[Record], ...] = ()
     keeper: Keeper | None = None
+    held: Callable[[int], int | None] | None = None
+    """Returns the offset at which a partition of the one topic has to be read again after a restart, though what follows was handled; None:
+    nothing is held. What was handled is handled again then, since it makes the job's state, and what it causes is not written again."""
     batch: int = 500
     wait_s: float = 0.005
     patience_s: float = 60
@@ -81,6 +86,7 @@ class Loop:
         self._schema_topic = schema_topic.SchemaTopic(self.settings, self._schemas)
         self._unreadable_in_a_row = 0
         self._kept: set[int] = set()
+        self._handled: dict[int, int] = {}
         self._polled: list[Message] = []
 
     def run(self) -> None:
@@ -93,7 +99,12 @@ class Loop:
         self.wait()
         self._producer: Producer = kafka.producer(self.settings)
         schema_topic.publish(self.settings, self._producer, *self.writes)
-        self._consumer: Consumer = kafka.consumer(self.settings, kafka.group_name(self.settings, self.job))
+        self._consumer: Consumer = kafka.consumer(
+            self.settings,
+            kafka.group_name(self.settings, self.job),
+            # State is dear to move; without any, each worker gets its share of every topic, not two partitions of a quiet one.
+            **{"partition.assignment.strategy": "cooperative-sticky" if self.keeper else "range"},
+        )
         self._consumer.subscribe(
             list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -115,6 +126,9 @@ class Loop:
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
+        if self.held:
+            committed = self._consumer.committed(partitions, timeout=30)
+            self._handled |= {p.partition: handled_to(p) for p in committed}
         if self.keeper:
             for partition in partitions:
                 self.keeper.restore(partition.partition)
@@ -172,7 +186,8 @@ class Loop:
         pause_s = 0.5
         while not self.stopping.is_set():
             try:
-                batch, unreadable = self._read(messages)
+                (again, _), (batch, unreadable) = map(self._read, self._parted(messages))
+                self._outcome(again)
                 self._write([*unreadable, *self._outcome(batch)])
                 if self.keeper:
                     self._write(self.keeper.changed())
@@ -183,6 +198,13 @@ class Loop:
                 log.warning("will try again", reason=str(failure), records=len(messages), seconds=pause_s)
                 messages[:] = self._wait(messages, pause_s)
         messages.clear()
+
+    def _parted(self, messages: list[Message]) -> tuple[list[Message], list[Message]]:
+        """What was handled before a restart, and what was not."""
+        if not self._handled:
+            return [], messages
+        again = [self._handled.get(m.partition() or 0, 0) > (m.offset() or 0) for m in messages]
+        return list(compress(messages, again)), [m for m, before in zip(messages, again, strict=True) if not before]
 
     def _read(self, messages: Iterable[Message]) -> tuple[list[Received], list[Out]]:
         """Returns the records, and dead letters for those that can never be read."""
@@ -215,22 +237,21 @@ class Loop:
         )
 
     def _headers(self, message: Message) -> dict[str, bytes]:
-        given: dict[str, Any] = dict(message.headers() or ())
-        headers = {name: value or b"" for name, value in given.items()}
         project = self.settings.otlp_topics.get(message.topic() or "")
-        return (
-            headers if project is None else {"vedette-project": project.encode()}
-        )  # a Collector's topic is one project's
+        if project is not None:  # a Collector's topic is one project's
+            return {"vedette-project": project.encode()}
+        given: list[Any] = message.headers() or []  # type: ignore[assignment]
+        return {name: value or b"" for name, value in given}
 
     def _decoded(self, received: Received) -> Received:
         cls = self.reads[received.topic]
         if cls is None or received.is_tick or not received.value:
             return received
         try:
-            record = self._schemas.decode(cls, received.value)
+            record = self._schemas.decode(cls, received.value, received.schema_frame)
         except UnknownSchema as unknown:
             self._schema_topic.wait_for(unknown)
-            record = self._schemas.decode(cls, received.value)
+            record = self._schemas.decode(cls, received.value, received.schema_frame)
         return received.with_record(record)
 
     def _outcome(self, batch: Sequence[Received]) -> list[Out]:
@@ -298,19 +319,32 @@ class Loop:
         if not after:
             return
         try:
-            self._consumer.commit(
-                offsets=[TopicPartition(*where, offset) for where, offset in after.items()], asynchronous=False
-            )
+            offsets = [self._offset(*where, offset) for where, offset in after.items()]
+            self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:  # a rebalance took the partition: its new owner repeats the batch
             log.warning("offsets not committed", error=error.args[0].str())
 
+    def _offset(self, topic: str, partition: int, read_to: int) -> TopicPartition:
+        """What is committed: from where to read again, and as its metadata up to where that was handled."""
+        if self.held is None:
+            return TopicPartition(topic, partition, read_to)
+        held = self.held(partition)
+        handled = self._handled[partition] = max(read_to, self._handled.get(partition, 0))
+        return TopicPartition(topic, partition, read_to if held is None else held, metadata=str(handled))
+
     def _measure(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            observe.RECORDS.labels(self.job, message.topic()).inc()
+        for topic, count in Counter(message.topic() for message in messages).items():
+            observe.RECORDS.labels(self.job, topic).inc(count)
         for partition in self._consumer.position(self._consumer.assignment()):
             _, end = self._consumer.get_watermark_offsets(partition, cached=True)
             if end >= 0 and partition.offset >= 0:
                 observe.LAG.labels(self.job, partition.topic, partition.partition).set(max(end - partition.offset, 0))
+
+
+def handled_to(committed: TopicPartition) -> int:
+    """Returns up to which offset a partition was handled; what is held of it is read again from an earlier one."""
+    told = committed.metadata or ""
+    return max(committed.offset, int(told) if told.isdecimal() else 0)
 
 
 def run(loop: Loop, before: Callable[[], None] | None = None) -> None:
@@ -320,6 +354,7 @@ def run(loop: Loop, before: Callable[[], None] | None = None) -> None:
     """
     observe.configure_logs(loop.settings, loop.job)
     observe.serve(loop.settings, loop.health)
+    garbage.look_seldom()
     try:
         if before:
             before()

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
-from schemas.codec import Undecodable, encode
+from schemas.codec import SCHEMA_HEADER, Undecodable, encode
 from schemas.record import MAX_RECORD_BYTES, Record
 from schemas.topics import Topic
 from sinks.sink import Permanent
@@ -16,15 +16,16 @@ log = structlog.get_logger()
 
 R = TypeVar("R", bound=Record)
 
+TICKED = (Topic.RULE_EVENTS, Topic.SPAN_CONTENTS)
+"""Topics into which their reader writes ticks."""
 PARTITION_UA = -1
 """librdkafka's word for: let the partitioner choose."""
 ROOM_FOR_HEADERS = 64 * 1024
 """What a record's key, headers and framing take at most of `MAX_RECORD_BYTES`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A record as it was read."""
+class Received(NamedTuple):
+    """A record as it was read. A tuple, since every record of every job becomes one."""
 
     topic: Topic
     partition: int
@@ -44,13 +45,18 @@ class Received:
         return int(replayed) if replayed else self.timestamp_ms
 
     @property
+    def schema_frame(self) -> bytes:
+        """The frame of its schema if that stands in a header, else nothing."""
+        return self.headers.get(SCHEMA_HEADER, b"")
+
+    @property
     def is_tick(self) -> bool:
         """Tells whether this is a tick: it has no key and is expanded to the due keys of its partition."""
-        return self.topic is Topic.RULE_EVENTS and self.key is None
+        return self.key is None and self.topic in TICKED
 
     def with_record(self, record: Record) -> "Received":
         """Returns the same with its value decoded."""
-        return replace(self, record=record)
+        return self._replace(record=record)
 
     def of(self, cls: type[R]) -> R:
         """Returns the record, which must be of this class.

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.example import Example
 from schemas.topics import Topic
-from streams.loop import Loop
+from streams.loop import Loop, handled_to
 from streams.settings import Settings
 
 NAME = "vedette.examples"
@@ -80,3 +81,26 @@ def test_what_a_poll_brought_of_a_partition_that_goes_meanwhile_is_left_to_its_n
 
 def test_when_the_partition_comes_back_within_the_poll_its_messages_are_taken_once() -> None:
     assert polled(Message((0, 5)), Message((0, 6)))[0] == [(0, 5), (0, 6)]
+
+
+def holding(held: int | None, handled: int) -> Loop:
+    """A loop whose job holds a partition from an offset on, and that was started again when it had handled so much."""
+    loop = Loop("test", Settings(), {Topic.EXAMPLES: Example}, lambda _: [], held=lambda _: held)
+    loop._handled = {0: handled}
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("held", "handled", "read_to", "committed"),
+    [(5, 0, 9, (5, 9)), (None, 0, 9, (9, 9)), (5, 20, 9, (5, 20)), (None, 20, 9, (9, 20))],
+)
+def test_what_is_held_is_read_again_and_what_was_handled_stays_known(
+    held: int | None, handled: int, read_to: int, committed: tuple[int, int]
+) -> None:
+    where = holding(held, handled)._offset(NAME, 0, read_to)
+    assert (where.offset, handled_to(where)) == committed
+
+
+def test_an_offset_without_our_metadata_is_what_was_handled() -> None:
+    assert handled_to(TopicPartition(NAME, 0, 7)) == 7
+    assert handled_to(TopicPartition(NAME, 0, 7, metadata="of somebody else")) == 7

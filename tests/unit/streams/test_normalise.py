@@ -6,6 +6,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client import REGISTRY
 
 from schemas.codec import Undecodable, encode
+from schemas.example import Example, GivenVerdict
 from schemas.record import MAX_CHUNK_BYTES
 from schemas.span import Span, TraceChunk
 from schemas.topics import Topic
@@ -134,6 +135,16 @@ def test_the_largest_span_there_can_be_fits_into_a_record() -> None:
     assert len(encode(chunk)) <= MAX_CHUNK_BYTES
 
 
+@pytest.mark.parametrize("size", [1000, 10_000, 20_000])
+def test_texts_that_grow_most_on_their_way_fit_into_records_too(size: int) -> None:
+    """A control character in an array takes one byte in OTLP and six in JSON."""
+    array = {"array_value": {"values": [{"string_value": "\0" * size}]}}
+    spans = [{**sent(1, number), "attributes": [{"key": "a", "value": array}]} for number in range(1, 41)]
+    made = chunks(export(("a", spans)), "p", 0)
+    assert all(len(encode(chunk)) <= MAX_CHUNK_BYTES for chunk in made)
+    assert [span.span_id for chunk in made for span in chunk.spans] == [f"{number:016x}" for number in range(1, 41)]
+
+
 def test_a_chunk_that_fits_is_handed_on_as_it_is() -> None:
     chunk = TraceChunk(project="p", trace_id="0" * 32, ingested_at=0, spans=(Span(span_id="a"), Span(span_id="b")))
     assert list(split(chunk)) == [chunk]
@@ -170,3 +181,19 @@ def test_a_replayed_dead_letter_keeps_its_ingest_time_and_without_a_header_the_p
     (out,) = normalised([received(export(("a", [sent(1, 1)])), {"vedette-ingested-at": b"42"})])
     assert isinstance(out.value, TraceChunk)
     assert (out.value.project, out.value.ingested_at) == ("default", 42)
+
+
+def test_an_evaluation_inside_a_span_is_an_example_with_the_traces_key() -> None:
+    attributes = [
+        {"key": "gen_ai.evaluation.name", "value": {"string_value": "Relevance"}},
+        {"key": "gen_ai.evaluation.score.value", "value": {"double_value": 0.25}},
+    ]
+    judged = {**sent(1, 2, 1), "events": [{"name": "gen_ai.evaluation.result", "attributes": attributes}]}
+    body = export(("a", [judged, sent(1, 1, gen_ai__agent__name="Planner")]))
+
+    spans, example = normalised([Received(Topic.OTLP_SPANS, 0, 0, 7, None, body, {"vedette-project": b"shop"}, None)])
+
+    assert isinstance(example.value, Example)
+    assert (spans.topic, example.topic, example.key == spans.key) == (Topic.SPANS, Topic.EXAMPLES, True)
+    assert (example.value.agent, example.value.span_id) == ("Planner", "0000000000000002")
+    assert example.value.verdicts == (GivenVerdict(scorer="Relevance", value=0.25),)
