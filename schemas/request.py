@@ -25,6 +25,10 @@ class Pair(Record):
     options: str = ""
     sampling_rate: float = 1.0
     why: str = ""
+    tries: int = Field(default=0, description="how often it was tried before it had to wait")
+    give_up_at: int = Field(
+        default=0, description="of a pair that has waited, milliseconds: after it, it waits no more; 0: it has not"
+    )
 
 
 class ScoreRequest(Record):

@@ -45,6 +45,7 @@ class Score(Record):
         default=0, description="0: the first verdict, the only one that reaches rules; n: the nth amendment"
     )
     tries: int = Field(default=1, description="how often the worker tried")
+    late: bool = Field(default=False, description="it had to wait: for its scorer to exist, or until it could judge")
     sampling_rate: float = 1.0
     origin: Origin = "online"
     run_id: str = ""

@@ -1,48 +1,59 @@
-"""The sampler: which scorers judge which subjects. Stateless: chunks and examples in, score requests out."""
+"""The sampler: which scorers judge which subjects. Stateless: chunks and examples in, score requests out.
+
+Verdicts that came with an example become scores here, too.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from schemas.documents.scorer import Online
 from schemas.example import Example, ScorerRef
-from schemas.ids import hashed, record_key
+from schemas.ids import record_key
+from schemas.later import LaterRequest
 from schemas.request import Pair, ScoreRequest
+from schemas.score import Score
 from schemas.span import TraceChunk
 from schemas.subject import Subject, subject_of_example, subject_of_span
 from schemas.topics import Topic
 from streams.faust_app import FaustJob
+from streams.given import scores_given
+from streams.later import terms_of
 from streams.logic.conditions import passes
 from streams.logic.configuration import Configuration
 from streams.logic.in_effect import Remembered, Scorers, scorers
-from streams.logic.sampling import keep
-from streams.records import Out, Received
+from streams.logic.later import Terms, await_scorer
+from streams.logic.later import key as later_key
+from streams.logic.sampling import keep, stamped, topic_of_type
+from streams.records import Out, Reads, Received
 from streams.settings import Settings
 
-_CLASS_OF_TYPE = {"prompt": Topic.REQUESTS_JUDGE, "hosted": Topic.REQUESTS_HOSTED}
 _SCORERS = Remembered(scorers)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A scorer asked for a subject, and the class of workers that has it."""
+    """A scorer asked for a subject, and where that goes: to the class of workers that has it, or to wait for it."""
 
     topic: Topic
     pair: Pair
 
 
-def requests(received: Received, configuration: Configuration) -> list[Out]:
-    """Returns the score requests for one trace chunk or example: at most one per class of scorers."""
+def requests(received: Received, configuration: Configuration, terms: Terms = Terms()) -> list[Out]:  # noqa: B008 - frozen
+    """Returns what one trace chunk or example causes.
+
+    At most one score request per class of scorers, one for each scorer to wait for, and the scores of verdicts that came with it.
+    """
     record = received.record
     if isinstance(record, TraceChunk):
         found = _SCORERS.at(configuration, record.project, record.ingested_at)
         return _of_chunk(record, found)
     example = received.of(Example)
     found = _SCORERS.at(configuration, example.project, received.ingested_at)
-    return _of_example(example, received.ingested_at, found, configuration)
+    return _of_example(example, received.ingested_at, found, configuration, terms)
 
 
 def _of_chunk(chunk: TraceChunk, found: Scorers) -> list[Out]:
-    if not any(online.target == "span" for _, spec in found.values() for online in spec.online):
+    if chunk.amends or not any(online.target == "span" for _, spec in found.values() for online in spec.online):
         return []
     subjects = [subject_of_span(chunk, span) for span in chunk.spans if not span.partial]
     asked = [one for index, subject in enumerate(subjects) for one in _online(subject, index, "span", found)]
@@ -57,11 +68,13 @@ def _of_chunk(chunk: TraceChunk, found: Scorers) -> list[Out]:
     return _outs(record_key(chunk.project, chunk.trace_id), request, asked)
 
 
-def _of_example(example: Example, ingested_at: int, found: Scorers, configuration: Configuration) -> list[Out]:
+def _of_example(
+    example: Example, ingested_at: int, found: Scorers, configuration: Configuration, terms: Terms
+) -> list[Out]:
     subject = subject_of_example(example)
     named: list[Asked] = []
     if keep(example.project, example.trace_id or example.example_id, example.sampling_rate):
-        named = [_named(ref, example, found, configuration) for ref in example.scorers]
+        named = [_named(ref, example, found, configuration, terms) for ref in example.scorers]
     asked = _once([*named, *_online(subject, 0, "example", found)])
     request = ScoreRequest(
         project=example.project,
@@ -71,7 +84,14 @@ def _of_example(example: Example, ingested_at: int, found: Scorers, configuratio
         run_id=example.run_id,
         subjects=(subject,),
     )
-    return _outs(record_key(example.project, example.trace_id or example.example_id), request, asked)
+    at_once = [one for one in asked if one.topic is not Topic.SCORE_LATER]
+    later = [await_scorer(request, one.pair, terms) for one in asked if one.topic is Topic.SCORE_LATER]
+    key = record_key(example.project, example.trace_id or example.example_id)
+    return [
+        *_outs(key, request, at_once),
+        *(Out(Topic.SCORE_LATER, later_key(one), one) for one in later),
+        *(Out(Topic.SCORES, key, score) for score in scores_given(example, ingested_at)),
+    ]
 
 
 def _online(subject: Subject, index: int, target: str, found: Scorers) -> Iterator[Asked]:
@@ -84,7 +104,7 @@ def _online(subject: Subject, index: int, target: str, found: Scorers) -> Iterat
                 subject=index, scorer=name, version=version.version, base_version=version.version,
                 sampling_rate=taken.sampling_rate, why=why,
             )  # fmt: skip
-            yield Asked(_CLASS_OF_TYPE.get(spec.type, Topic.REQUESTS_CODE), pair)
+            yield Asked(topic_of_type(spec.type), pair)
 
 
 def _takes(online: Online, subject: Subject, target: str) -> bool:
@@ -95,30 +115,29 @@ def _takes(online: Online, subject: Subject, target: str) -> bool:
     )
 
 
-def _named(ref: ScorerRef, example: Example, found: Scorers, configuration: Configuration) -> Asked:
-    """A scorer that the example asks for. One that does not exist is asked all the same: the worker says so."""
+def _named(ref: ScorerRef, example: Example, found: Scorers, configuration: Configuration, terms: Terms) -> Asked:
+    """A scorer that the example asks for. One that does not exist is waited for, if that is wanted; else the worker says so."""
     known = found.get(ref.scorer)
     base = ref.version or (known[0].version if known else "")
     if ref.version and configuration.version("Scorer", example.project, ref.scorer, ref.version) is None:
         known, base = None, ""
     pair = Pair(
-        subject=0, scorer=ref.scorer, version=_stamped(base, ref) or ref.version, base_version=base,
+        subject=0, scorer=ref.scorer, base_version=base,
+        version=stamped(base, ref.threshold, ref.model, ref.options) or ref.version,
         threshold=ref.threshold,
         model=ref.model, options=ref.options, sampling_rate=example.sampling_rate, why="named by the example",
     )  # fmt: skip
-    return Asked(_CLASS_OF_TYPE.get(known[1].type, Topic.REQUESTS_CODE) if known else Topic.REQUESTS_CODE, pair)
-
-
-def _stamped(base: str, ref: ScorerRef) -> str:
-    """A threshold, model or options of a request's own make a version of their own."""
-    own = (str(ref.threshold) if ref.threshold is not None else "", ref.model, ref.options)
-    return hashed(base, *own)[:16] if any(own) and base else base
+    if base:
+        return Asked(topic_of_type(known[1].type if known else ""), pair)
+    return Asked(Topic.SCORE_LATER if terms.wait_ms else Topic.REQUESTS_CODE, pair)
 
 
 def _once(asked: Iterable[Asked]) -> list[Asked]:
-    found: dict[tuple[str, str], Asked] = {}
+    found: dict[tuple[object, ...], Asked] = {}
     for one in asked:
-        found.setdefault((one.pair.scorer, one.pair.version), one)
+        pair = one.pair
+        own = (pair.threshold, pair.model, pair.options) if one.topic is Topic.SCORE_LATER else ()
+        found.setdefault((pair.scorer, pair.version, *own), one)
     return list(found.values())
 
 
@@ -140,10 +159,12 @@ def _outs(key: bytes, request: ScoreRequest, asked: list[Asked]) -> list[Out]:
 
 def main(settings: Settings) -> None:
     """Runs the sampler until SIGTERM."""
-    job = FaustJob("sample", settings, reads={Topic.SPANS: TraceChunk, Topic.EXAMPLES: Example}, writes=(ScoreRequest,))
+    reads: Reads = {Topic.SPANS: TraceChunk, Topic.EXAMPLES: Example}
+    job = FaustJob("sample", settings, reads, writes=(ScoreRequest, LaterRequest, Score))
+    terms = terms_of(settings)
 
     async def sample(received: Received) -> list[Out]:
-        return requests(received, await job.configuration())
+        return requests(received, await job.configuration(), terms)
 
     job.each(Topic.SPANS, sample)
     job.each(Topic.EXAMPLES, sample)

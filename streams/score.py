@@ -6,26 +6,31 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from prometheus_client import Counter
+
 from schemas.documents.scorer import ScorerSpec
-from schemas.ids import record_key, score_id
+from schemas.ids import record_key
+from schemas.later import LaterRequest
 from schemas.request import Pair, ScorerClass, ScoreRequest
-from schemas.score import Outcome, Score
+from schemas.score import Score
 from schemas.subject import Subject
 from schemas.topics import Topic
 from scorers.registry import build
-from scorers.scorer import Scorer, Verdict
+from scorers.scorer import Scorer, Transient, Verdict
 from streams.faust_app import FaustJob
+from streams.later import terms_of
 from streams.logic.configuration import Configuration, Versioned
 from streams.logic.in_effect import Remembered, named_attributes
+from streams.logic.later import Terms, try_again
+from streams.logic.later import key as later_key
+from streams.logic.sampling import TOPIC_OF_CLASS
 from streams.records import Out, Received
 from streams.settings import Settings
+from streams.verdict import score_of
 
-TOPIC_OF_CLASS: dict[ScorerClass, Topic] = {
-    "code": Topic.REQUESTS_CODE,
-    "hosted": Topic.REQUESTS_HOSTED,
-    "judge": Topic.REQUESTS_JUDGE,
-}
 _NAMED = Remembered(named_attributes)
+
+AGAIN = Counter("vedette_later_tries_total", "Tries that a scorer could not end now, by what follows", ["then"])
 
 
 @dataclass
@@ -74,11 +79,19 @@ class Bench:
 
 
 async def scores(
-    request: ScoreRequest, bench: Bench, configuration: Configuration, now_ms: Callable[[], int]
-) -> list[Score]:
-    """Judges every pair of a request and returns one score for each. Never raises for what a scorer does."""
+    request: ScoreRequest,
+    bench: Bench,
+    configuration: Configuration,
+    now_ms: Callable[[], int],
+    of: ScorerClass = "code",
+    terms: Terms = Terms(),  # noqa: B008 - frozen
+) -> list[Score | LaterRequest]:
+    """Judges every pair of a request and returns one score for each, or what lets it wait until it can be judged.
+
+    Never raises for what a scorer does.
+    """
     named = _NAMED.at(configuration, request.project, request.ingested_at)
-    return [await _score(request, pair, bench, configuration, named, now_ms) for pair in request.pairs]
+    return [await _score(request, pair, bench, configuration, named, now_ms, of, terms) for pair in request.pairs]
 
 
 async def _score(
@@ -88,100 +101,64 @@ async def _score(
     configuration: Configuration,
     named: frozenset[str],
     now_ms: Callable[[], int],
-) -> Score:
-    subject, threshold, started = request.subjects[pair.subject], pair.threshold, time.perf_counter()
+    of: ScorerClass,
+    terms: Terms,
+) -> Score | LaterRequest:
+    threshold, started = None, time.perf_counter()
     try:
         ready = bench.take(configuration, request.project, pair)
-        threshold = ready.spec.threshold if threshold is None else threshold
-        verdict, error = await _judged(ready, subject)
+        threshold = ready.spec.threshold
+        verdict, error = await _judged(ready, request.subjects[pair.subject])
     except LookupError as missing:
         verdict, error = Verdict(skipped=True, reason=str(missing.args[0])), ""
     except ValueError as wrong:
         verdict, error = Verdict(), str(wrong)
+    except Transient as failure:
+        later = try_again(request, pair, of, failure.reason, failure.retry_after_s, now_ms(), terms)
+        AGAIN.labels("waits" if isinstance(later, LaterRequest) else "given up").inc()
+        if isinstance(later, LaterRequest):
+            return later
+        verdict, error = Verdict(skipped=True, reason=later.reason), ""
     latency_ms = (time.perf_counter() - started) * 1000
-    return _record(request, pair, subject, verdict, error, threshold, named, now_ms(), latency_ms)
+    return score_of(request, pair, verdict, error, named, now_ms(), threshold, pair.tries + 1, latency_ms)
 
 
 async def _judged(ready: Ready, subject: Subject) -> tuple[Verdict, str]:
-    """Returns the verdict, or an empty one and why there is none."""
+    """Returns the verdict, or an empty one and why there is none.
+
+    Raises:
+        Transient: it cannot be judged now.
+    """
     try:
         async with ready.slots, asyncio.timeout(ready.spec.timeout):
             return await ready.scorer.judge(subject), ""
+    except Transient:
+        raise
     except TimeoutError as error:
         return Verdict(), str(error) or f"no verdict within {ready.spec.timeout:g} s"
     except Exception as error:  # whatever a scorer raises is its error, never a fail
         return Verdict(), f"{type(error).__name__}: {error}"
 
 
-def outcome(verdict: Verdict, error: str, threshold: float | None) -> Outcome:
-    """Returns how a verdict counts: neither an error nor a skipped subject is ever a fail."""
-    if error:
-        return "error"
-    if verdict.skipped or verdict.value is None:
-        return "skipped"
-    if threshold is None:
-        return "scored"
-    return "pass" if verdict.value >= threshold else "fail"
-
-
-def _record(
-    request: ScoreRequest,
-    pair: Pair,
-    subject: Subject,
-    verdict: Verdict,
-    error: str,
-    threshold: float | None,
-    named: frozenset[str],
-    now_ms: int,
-    latency_ms: float,
-) -> Score:
-    project, kind, sid = request.project, subject.kind, subject.subject_id
-    return Score(
-        project=project,
-        score_id=score_id(project, kind, sid, pair.scorer, pair.version, request.run_id),
-        scorer=pair.scorer,
-        scorer_version=pair.version,
-        subject_kind=kind,
-        subject_id=sid,
-        outcome=outcome(verdict, error, threshold),
-        ingested_at=request.ingested_at,
-        ts=now_ms,
-        trace_id=subject.trace_id,
-        span_id=subject.span_id,
-        span_name=subject.span_name,
-        span_kind=subject.span_kind,
-        session_id=subject.session_id,
-        customer_id=subject.customer_id,
-        agent=subject.agent,
-        agent_version=subject.agent_version,
-        environment=subject.environment,
-        tags=subject.tags,
-        attributes={name: subject.attributes[name] for name in named if name in subject.attributes},
-        value=verdict.value,
-        threshold=threshold,
-        measured=verdict.measured,
-        label=verdict.label,
-        reason=error or verdict.reason,
-        latency_ms=latency_ms,
-        sampling_rate=pair.sampling_rate,
-        origin=request.origin,
-        run_id=request.run_id,
-    )
-
-
 def main(settings: Settings, classes: tuple[ScorerClass, ...] = ("code",)) -> None:
     """Runs a scoring worker for these classes of scorers until SIGTERM."""
-    topics = {TOPIC_OF_CLASS[name]: ScoreRequest for name in classes}
-    job = FaustJob(f"score-{'-'.join(classes)}", settings, reads=topics, writes=(Score,))
+    class_of = {TOPIC_OF_CLASS[name]: name for name in classes}
+    reads = dict.fromkeys(class_of, ScoreRequest)
+    job = FaustJob(f"score-{'-'.join(classes)}", settings, reads=reads, writes=(Score, LaterRequest))
+    terms = terms_of(settings)
     benches: dict[Topic, Bench] = defaultdict(Bench)
 
     async def judge(received: Received) -> list[Out]:
         request = received.of(ScoreRequest)
         configuration = await job.configuration()
         key = record_key(request.project, request.trace_id or request.subjects[0].subject_id)
-        found = await scores(request, benches[received.topic], configuration, lambda: time.time_ns() // 1_000_000)
-        return [Out(Topic.SCORES, key, score) for score in found]
+        bench, of = benches[received.topic], class_of[received.topic]
+        found = await scores(request, bench, configuration, lambda: time.time_ns() // 1_000_000, of, terms)
+        return [
+            Out(Topic.SCORES, key, one) if isinstance(one, Score) else Out(Topic.SCORE_LATER, later_key(one), one)
+            for one in found
+        ]
 
-    for topic in topics:
+    for topic in class_of:
         job.each(topic, judge, in_flight=200)
     job.run()

@@ -87,7 +87,7 @@ class Examples:
         for index, sent in enumerate(_sent(body, self.limits)):
             try:
                 example = record(sent, project, lambda index=index: self._id(project, idempotency_key, index))  # type: ignore[misc]
-                value = _encoded(example)
+                value = encoded(example)
             except ValueError as error:
                 rejected.append({"index": index, "error": reason(error)})
                 continue
@@ -135,7 +135,7 @@ def record(sent: object, project: str, new_id: Callable[[], str]) -> Example:
     return Example(
         project=project,
         example_id=wanted.id or new_id(),
-        fields=orjson.dumps(_clean(wanted.fields)),
+        fields=orjson.dumps(cleaned(wanted.fields)),
         scorers=tuple(_scorer(each) for each in wanted.scorers),
         **wanted.model_dump(include=_SAME),
     )
@@ -152,16 +152,22 @@ def _scorer(wanted: str | WantedScorer) -> ScorerRef:
     return ScorerRef(scorer=name, version=version, threshold=scorer.threshold, model=scorer.model, options=options)
 
 
-def _clean(value: Any) -> Any:
-    """Masked before it is cut: half a secret has no form to know it by."""
+def cleaned(value: Any) -> Any:
+    """Returns JSON data whose texts are masked and long ones cut; in this order: half a secret has no form to know it by."""
     if isinstance(value, str):
         return cut_text(mask(value))[0]
     if isinstance(value, dict):
-        return {name: _clean(inner) for name, inner in value.items()}
-    return [_clean(inner) for inner in value] if isinstance(value, list) else value
+        return {name: cleaned(inner) for name, inner in value.items()}
+    return [cleaned(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _encoded(example: Example) -> bytes:
+def encoded(example: Example) -> bytes:
+    """Returns the bytes of a record.
+
+    Raises:
+        ValueError: they are too many.
+
+    """
     value = encode(example)
     if len(value) > MAX_CHUNK_BYTES:
         raise ValueError(f"fields: the example takes {len(value)} bytes, at most {MAX_CHUNK_BYTES} are taken")

@@ -1,6 +1,28 @@
-"""Which subjects are judged: the same ones in the live job, a retry, a replay and an audit."""
+"""Which subjects are judged, by which version and whom: the same ones in the live job, a retry, a replay and an audit."""
 
 from hashlib import blake2b
+
+from schemas.ids import hashed
+from schemas.request import ScorerClass
+from schemas.topics import Topic
+
+TOPIC_OF_CLASS: dict[ScorerClass, Topic] = {
+    "code": Topic.REQUESTS_CODE,
+    "hosted": Topic.REQUESTS_HOSTED,
+    "judge": Topic.REQUESTS_JUDGE,
+}
+_CLASS_OF_TYPE: dict[str, ScorerClass] = {"prompt": "judge", "hosted": "hosted"}
+
+
+def topic_of_type(scorer_type: str) -> Topic:
+    """Returns where the workers read that run scorers of a type."""
+    return TOPIC_OF_CLASS[_CLASS_OF_TYPE.get(scorer_type, "code")]
+
+
+def stamped(base: str, threshold: float | None, model: str, options: str) -> str:
+    """Returns the version on the score: a threshold, model or options of a request's own make one of their own."""
+    own = (str(threshold) if threshold is not None else "", model, options)
+    return hashed(base, *own)[:16] if any(own) and base else base
 
 
 def keep(project: str, trace_or_subject: str, rate: float) -> bool:

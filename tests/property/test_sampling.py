@@ -34,7 +34,8 @@ def test_the_sample_of_a_lower_rate_is_a_part_of_the_sample_of_a_higher_one(
 def test_the_spans_and_examples_of_a_trace_share_its_fate(trace: str, rate: float, spans: int) -> None:
     online = (Online(target="span", sampling_rate=rate), Online(target="example", sampling_rate=rate))
     spec = ScorerSpec.model_validate({"type": "latency", "with": {"max_ms": 1}, "online": online})
-    configuration = configured(("Scorer", "quick", spec))
+    named = ScorerSpec(type="latency")
+    configuration = configured(("Scorer", "quick", spec), ("Scorer", "named", named))
     chunk = TraceChunk(
         project="default",
         trace_id=trace,

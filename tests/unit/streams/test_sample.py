@@ -4,13 +4,16 @@ import pytest
 
 from schemas.codec import Undecodable
 from schemas.documents.scorer import ScorerSpec
-from schemas.example import Example, ScorerRef
+from schemas.example import Example, GivenVerdict, ScorerRef
 from schemas.ids import hashed, record_key
+from schemas.later import LaterRequest
 from schemas.request import Pair, ScoreRequest
 from schemas.score import Score
 from schemas.span import Span, TraceChunk
 from schemas.subject import subject_of_example, subject_of_span
 from schemas.topics import Topic
+from streams.given import scores_given
+from streams.logic.later import Terms
 from streams.logic.sampling import keep
 from streams.records import Out
 from streams.sample import requests
@@ -133,14 +136,37 @@ def test_without_a_scorer_that_wants_it_nothing_is_written() -> None:
     assert requests(example_received(example()), configuration) == []
 
 
-def test_an_unknown_scorer_and_an_unknown_version_are_asked_all_the_same() -> None:
+def test_an_unknown_scorer_and_an_unknown_version_are_waited_for_each_under_its_scorer() -> None:
     configuration = configured(("Scorer", "known", scorer()))
-    sent = example(ScorerRef(scorer="unknown", threshold=0.3), ScorerRef(scorer="known", version="feed"))
-    (out,) = requests(example_received(sent), configuration)
+    sent = example(
+        ScorerRef(scorer="unknown", threshold=0.3), ScorerRef(scorer="known", version="feed"), ScorerRef(scorer="known")
+    )
+    at_once, *waits = requests(example_received(sent, 77_000), configuration, Terms(wait_ms=1000))
+    assert isinstance(at_once.value, ScoreRequest)
+    assert [pair.scorer for pair in at_once.value.pairs] == ["known"]
+    found = []
+    for out in waits:
+        assert isinstance(out.value, LaterRequest)
+        request, pair, subject = out.value.asked
+        assert (request.ingested_at, subject, pair.why) == (77_000, subject_of_example(sent), "named by the example")
+        found.append((out.topic, out.key, out.value.give_up_at, pair.version, pair.base_version, pair.threshold))
+    assert found == [
+        (Topic.SCORE_LATER, record_key("default", "unknown"), 78_000, "", "", 0.3),
+        (Topic.SCORE_LATER, record_key("default", "known"), 78_000, "feed", "", None),
+    ]
+
+
+def test_where_nothing_may_wait_an_unknown_scorer_is_asked_all_the_same() -> None:
+    (out,) = requests(example_received(example(ScorerRef(scorer="unknown"))), configured(), Terms(wait_ms=0))
     assert isinstance(out.value, ScoreRequest)
-    assert out.topic is Topic.REQUESTS_CODE
-    found = [(p.scorer, p.version, p.base_version, p.threshold) for p in out.value.pairs]
-    assert found == [("unknown", "", "", 0.3), ("known", "feed", "", None)]
+    assert (out.topic, out.value.pairs[0].scorer) == (Topic.REQUESTS_CODE, "unknown")
+
+
+def test_verdicts_that_came_with_an_example_become_scores_beside_what_it_asks_for() -> None:
+    sent = example(ScorerRef(scorer="s"), trace_id=TRACE, verdicts=(GivenVerdict(scorer="theirs", value=0.9),))
+    asked, given = requests(example_received(sent, 77_000), configured(("Scorer", "s", scorer())))
+    assert (asked.topic, asked.key) == (Topic.REQUESTS_CODE, record_key("default", TRACE))
+    assert given == Out(Topic.SCORES, record_key("default", TRACE), *scores_given(sent, 77_000))
 
 
 def test_a_threshold_model_or_options_of_its_own_make_a_version_of_their_own() -> None:
@@ -202,12 +228,13 @@ def test_two_projects_with_the_same_names_have_nothing_to_do_with_each_other() -
     found = {}
     for project in ("acme", "globex", "initech"):
         (out,) = requests(example_received(example(ScorerRef(scorer="s"), project=project)), configuration)
-        assert isinstance(out.value, ScoreRequest)
-        found[project] = (out.key, out.value.project, out.value.pairs[0].version)
+        asked = out.value.asked[0] if isinstance(out.value, LaterRequest) else out.value
+        assert isinstance(asked, ScoreRequest)
+        found[project] = (out.key, asked.project, asked.pairs[0].version)
     assert found == {
         "acme": (record_key("acme", "e1"), "acme", version_of(strict)),
         "globex": (record_key("globex", "e1"), "globex", version_of(mild)),
-        "initech": (record_key("initech", "e1"), "initech", ""),
+        "initech": (record_key("initech", "s"), "initech", ""),
     }
 
 
@@ -217,7 +244,7 @@ def test_a_subject_uses_the_version_in_effect_at_its_ingest_time() -> None:
     sent = example(ScorerRef(scorer="s"))
     versions = {}
     for at in (1999, 2000, 51_999, 52_000):
-        (out,) = requests(example_received(sent, at), configuration)
+        (out,) = requests(example_received(sent, at), configuration, Terms(wait_ms=0))
         assert isinstance(out.value, ScoreRequest)
         versions[at] = out.value.pairs[0].version
     assert versions == {1999: "", 2000: version_of(old), 51_999: version_of(old), 52_000: version_of(new)}

@@ -7,12 +7,15 @@ import pytest
 from schemas.documents.rule import RuleSpec
 from schemas.documents.scorer import ScorerSpec
 from schemas.ids import score_id
+from schemas.later import LaterRequest
 from schemas.request import Pair, ScoreRequest
 from schemas.score import Score
 from schemas.subject import Subject
-from scorers.scorer import Verdict
+from scorers.scorer import Transient, Verdict
 from streams.logic.configuration import Configuration
-from streams.score import Bench, outcome, scores
+from streams.logic.later import Terms, released
+from streams.score import Bench, scores
+from streams.verdict import outcome
 from tests.support.records import configured, entered, entry, version_of
 
 SUBJECT = Subject(
@@ -39,7 +42,8 @@ def request(*pairs: Pair, subject: Subject = SUBJECT, **further: object) -> Scor
 
 
 async def judged(configuration: Configuration, asked: ScoreRequest) -> list[Score]:
-    found = await scores(asked, Bench(), configuration, lambda: 12_345)
+    found = [one for one in await scores(asked, Bench(), configuration, lambda: 12_345) if isinstance(one, Score)]
+    assert len(found) == len(asked.pairs)
     assert all(0 <= score.latency_ms < 10_000 for score in found)
     return [score.model_copy(update={"latency_ms": 0.0}) for score in found]
 
@@ -141,6 +145,7 @@ async def test_two_projects_with_the_same_names_are_judged_by_their_own_scorers_
     found = {}
     for project, of in (("acme", strict), ("globex", mild)):
         (score,) = await scores(request(pair("s", of), project=project), bench, configuration, lambda: 0)
+        assert isinstance(score, Score)
         found[project] = (score.project, score.outcome, score.score_id)
     assert found == {
         "acme": ("acme", "fail", score_id("acme", "span", "t:s", "s", version_of(strict))),
@@ -163,6 +168,8 @@ async def test_a_disabled_scorer_is_skipped_at_once_whatever_version_is_asked() 
     (before,) = await scores(asked, bench, configuration, lambda: 0)
     configuration.apply(entry("Scorer", "s", off), 1_000_000_000)
     (after,) = await scores(asked, bench, configuration, lambda: 0)
+    assert isinstance(before, Score)
+    assert isinstance(after, Score)
     assert (before.outcome, after.outcome) == ("scored", "skipped")
     assert after.reason == "scorer 's' is disabled: apply its document with `enabled: true`"
 
@@ -170,7 +177,7 @@ async def test_a_disabled_scorer_is_skipped_at_once_whatever_version_is_asked() 
 async def test_a_missing_field_is_skipped_with_the_setting_that_supplies_it() -> None:
     score = await one(spec(threshold=0.5), SUBJECT.model_copy(update={"fields": b"{}"}))
     assert (score.outcome, score.value) == ("skipped", None)
-    assert score.reason.endswith("set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true in the agent")
+    assert "the instrumentation must capture content (`gen_ai.output.messages` or `vedette.output`)" in score.reason
 
 
 async def test_a_document_that_cannot_be_built_is_an_error_that_names_the_setting() -> None:
@@ -193,3 +200,48 @@ async def test_a_catastrophic_pattern_is_an_error_in_time_and_holds_nobody_back(
     score = await one(of, SUBJECT.model_copy(update={"fields": b'{"output":"%s!"}' % (b"a" * 60)}))
     assert (score.outcome, score.value, score.reason) == ("error", None, "no verdict within 0.3 s")
     assert time.monotonic() - begun < 5
+
+
+class Moody:
+    """Cannot judge a few times, then does."""
+
+    def __init__(self, moods: int) -> None:
+        self._moods = moods
+
+    async def judge(self, subject: Subject) -> Verdict:
+        if self._moods:
+            self._moods -= 1
+            raise Transient(f"the provider has no time for {subject.subject_id}", 30)
+        return Verdict(value=1.0)
+
+
+async def test_a_scorer_that_cannot_judge_now_is_asked_again_until_it_can() -> None:
+    of = spec(threshold=0.5)
+    configuration, bench, asked = configured(("Scorer", "s", of)), Bench(), request(pair("s", of))
+    ready = bench.take(configuration, "default", asked.pairs[0])
+    ready.scorer = Moody(2)
+    now_ms = 100_000
+    dues = []
+    for _ in range(2):
+        (later,) = await scores(asked, bench, configuration, lambda now=now_ms: now, "code", Terms(wait_ms=600_000))
+        assert isinstance(later, LaterRequest)
+        dues.append((later.due_at - now_ms, later.tries, later.give_up_at, later.reason))
+        asked, now_ms = released(later, None), later.due_at
+    (score,) = await scores(asked, bench, configuration, lambda: now_ms)
+    assert dues == [
+        (30_000, 1, 700_000, "the provider has no time for t:s"),
+        (30_000, 2, 700_000, "the provider has no time for t:s"),
+    ]
+    assert isinstance(score, Score)
+    assert (score.outcome, score.tries, score.late) == ("pass", 3, True)
+
+
+async def test_a_scorer_that_never_can_is_given_up_with_its_last_reason() -> None:
+    of = spec(threshold=0.5)
+    configuration, bench = configured(("Scorer", "s", of)), Bench()
+    bench.take(configuration, "default", pair("s", of)).scorer = Moody(9)
+    asked = request(pair("s", of, tries=4, give_up_at=700_000))
+    (score,) = await scores(asked, bench, configuration, lambda: 100_000, "code", Terms(tries=5))
+    assert isinstance(score, Score)
+    assert (score.outcome, score.tries) == ("skipped", 5)
+    assert score.reason == "given up after 5 tries; the last one: the provider has no time for t:s"
