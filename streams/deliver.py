@@ -8,7 +8,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -22,9 +22,12 @@ from sinks.message import compose
 from sinks.sink import Permanent, Transient
 from streams import destinations, kafka, loop, observe, topics
 from streams.config_feed import ConfigFeed
+from streams.gather import Gatherer
 from streams.logic import delivery as deliveries
+from streams.logic import in_effect
 from streams.logic.configuration import Configuration
 from streams.logic.delivery import DestinationSpec
+from streams.logic.rules import RuleVersion
 from streams.loop import Loop
 from streams.records import Out, Received
 from streams.sending import Sender
@@ -34,6 +37,8 @@ log = structlog.get_logger()
 
 JOB = "deliver"
 ATTEMPT_S = 15.0
+GATHER_S = 300.0
+"""How long one change may take to fill a dataset: a cooldown may have kept a hundred thousand subjects quiet."""
 OUTCOMES = Counter("vedette_deliveries_total", "Ends of attempts to tell an alert change", ["state"])
 
 
@@ -104,6 +109,10 @@ class Teller:
     confirmed: Callable[[], Configuration]
     """As the planner's."""
     attempt_s: float = ATTEMPT_S
+    gatherer: Gatherer = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gatherer", Gatherer(self.settings, JOB))
 
     async def __call__(self, entry: Delivery, reference: str) -> tuple[Delivery, float]:
         """Returns the entry after the attempt, and for how many seconds the destination asked to be left alone.
@@ -127,7 +136,8 @@ class Teller:
         try:
             return await self._send(entry, reference), 0.0
         except TimeoutError:
-            return _again(entry, Transient(f"no answer within {self.attempt_s:g} s"))
+            limit_s = GATHER_S if deliveries.dataset_of(entry) else self.attempt_s
+            return _again(entry, Transient(f"no answer within {limit_s:g} s"))
         except Transient as failure:
             return _again(entry, failure)
         except Permanent as failure:
@@ -141,6 +151,8 @@ class Teller:
         if change is None:
             raise Permanent("the ledger's entry lacks its alert change")
         configuration = await asyncio.to_thread(self.confirmed)
+        if dataset := deliveries.dataset_of(entry):
+            return await self._fill(entry, change, dataset, configuration)
         spec = destinations.of_entry(configuration, entry.project, entry.destination, entry.recipient)
         reason = deliveries.not_told(change, spec, reference)
         if reason is not None:
@@ -152,6 +164,22 @@ class Teller:
             told = await sink.send(message)
         observe.E2E_SECONDS.labels(JOB).observe(max(now_ms() - change.changed_at, 0) / 1000)
         return deliveries.sent(entry, told, now_ms())
+
+    async def _fill(self, entry: Delivery, change: AlertChange, dataset: str, configuration: Configuration) -> Delivery:
+        reason = deliveries.adds_nothing(change)
+        if reason is not None:
+            return deliveries.suppressed(entry, reason, now_ms())
+        patient = entry.attempts < deliveries.PATIENT_ATTEMPTS
+        async with asyncio.timeout(GATHER_S):
+            added, of = await self.gatherer.add(change, _versioned(configuration, change), dataset, patient=patient)
+        return deliveries.sent(entry, f"{added} of {of} subjects were new", now_ms())
+
+
+def _versioned(configuration: Configuration, change: AlertChange) -> RuleVersion:
+    """The rule at the version of a change, with the time since which its windows count; a deleted one as it was when it fired."""
+    project, name, version = change.project, change.rule, change.rule_version
+    found = in_effect.rule_of_event(configuration, project, name, version, change.changed_at)
+    return found or RuleVersion(project, name, version, rule(configuration, change))
 
 
 def _again(entry: Delivery, failure: Transient) -> tuple[Delivery, float]:

@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from schemas.alert import AlertChange
+from schemas.dataset import DatasetItem
 from schemas.delivery import Delivery
 from schemas.example import Example
 from schemas.record import Record
@@ -23,6 +24,7 @@ from sinks.clickhouse.migrate import MigrationRefused
 from sinks.clickhouse.writer import Writer
 from sinks.sink import Permanent, Transient
 from streams import loop, observe
+from streams.logic import retention
 from streams.loop import Loop
 from streams.records import Out, Received
 from streams.settings import Settings
@@ -37,6 +39,7 @@ READS: Mapping[Topic, type[Record]] = {
     Topic.RULE_EVENTS: RuleEvent,
     Topic.ALERTS: AlertChange,
     Topic.DELIVERIES: Delivery,
+    Topic.DATASET_ITEMS: DatasetItem,
 }
 BATCH = 5_000
 """Records; a trace chunk has several rows, and ClickHouse wants few large inserts."""
@@ -92,7 +95,7 @@ def _migrated(settings: Settings) -> ClickHouse:
 
 def flavour(settings: Settings) -> migrate.Flavour:
     """Returns what this installation decides about its tables."""
-    return migrate.Flavour(settings.clickhouse_cluster, settings.retention_days, settings.history_days)
+    return migrate.Flavour(settings.clickhouse_cluster, retention.parse(settings.retention).days())
 
 
 def refuse_unmigrated(clickhouse: ClickHouse) -> None:

@@ -7,18 +7,23 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.topics import CONFIGS, Topic, TopicConfig
 from streams import kafka
+from streams.logic import retention
 from streams.settings import Settings
 
 log = structlog.get_logger()
 
 
+RETENTION = ("retention.ms", "segment.ms")
+"""What `retain` sets on topics that exist."""
+OF_COLLECTORS = ("message.timestamp.type", "max.message.bytes", "cleanup.policy")
+"""What has to hold on a Collector's topic; its partitions, and how long it keeps what, are its owner's matter."""
 TELL_AFTER_S = 5.0
 """A job that waits for Kafka says so this often."""
 
@@ -35,9 +40,11 @@ class Finding:
 
 
 def wanted(settings: Settings) -> dict[str, TopicConfig]:
-    """Returns every topic of this installation by name."""
-    topics = {kafka.topic_name(settings, topic): config for topic, config in CONFIGS.items()}
-    return {**topics, **dict.fromkeys(settings.otlp_topics, CONFIGS[Topic.OTLP_SPANS])}
+    """Returns every topic of this installation by name, with the retention of this installation."""
+    kept = retention.parse(settings.retention)
+    configs = {topic: kept.of_topic(topic, config) for topic, config in CONFIGS.items()}
+    topics = {kafka.topic_name(settings, topic): config for topic, config in configs.items()}
+    return {**topics, **dict.fromkeys(settings.otlp_topics, configs[Topic.OTLP_SPANS])}
 
 
 def create(settings: Settings) -> list[str]:
@@ -67,6 +74,52 @@ def _created(name: str, future: "object") -> None:
             raise KafkaException(f"topic {name}: {error.args[0].str()}") from error
 
 
+def retain(settings: Settings) -> list[str]:
+    """Gives our topics that exist the retention of this installation and returns the names of those that had another.
+
+    Raises:
+        KafkaException: the broker refused one.
+
+    """
+    admin, expected = kafka.admin(settings), wanted(settings)
+    present = _present(admin, settings, within_s=30)
+    actual = _settings(admin, [name for name in expected if name in present and name not in settings.otlp_topics])
+    other = {
+        name: _retention(expected[name]) for name, has in actual.items() if _differs(_retention(expected[name]), has)
+    }
+    resources = [_retaining(name, configs) for name, configs in other.items()]
+    for resource, future in (admin.incremental_alter_configs(resources) if resources else {}).items():
+        try:
+            future.result(60)
+        except KafkaException as error:
+            raise KafkaException(f"topic {resource.name}: {error.args[0].str()}") from error
+    _wait_until_shown(admin, other)
+    return list(other)
+
+
+def _wait_until_shown(admin: AdminClient, wanted: dict[str, dict[str, str]]) -> None:
+    """The controller acknowledges a change a moment before the brokers show it."""
+    end = time.monotonic() + 10
+    while wanted and time.monotonic() < end:
+        actual = _settings(admin, list(wanted))
+        if not any(_differs(configs, actual[name]) for name, configs in wanted.items()):
+            return
+        time.sleep(0.05)
+
+
+def _retention(config: TopicConfig) -> dict[str, str]:
+    return {key: value for key, value in config.settings().items() if key in RETENTION}
+
+
+def _differs(wanted: dict[str, str], actual: dict[str, str]) -> bool:
+    return any(actual.get(key) != value for key, value in wanted.items())
+
+
+def _retaining(name: str, configs: dict[str, str]) -> ConfigResource:
+    entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in configs.items()]
+    return ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+
+
 def check(settings: Settings, topics: Iterable[str] | None = None, within_s: float = 30) -> list[Finding]:
     """Compares topics (all by default) with what they must be.
 
@@ -79,12 +132,16 @@ def check(settings: Settings, topics: Iterable[str] | None = None, within_s: flo
     present = _present(admin, settings, within_s)
     findings = [Finding(name, "does not exist", "run `vedette topics`") for name in names if name not in present]
     existing = [name for name in names if name in present]
-    counts = {len(present[name].partitions) for name in existing if expected[name].partitions is None}
+    alike = [name for name in existing if expected[name].partitions is None and name not in settings.otlp_topics]
+    counts = {len(present[name].partitions) for name in alike}
     if len(counts) > 1:
         problem = f"have different numbers of partitions ({sorted(counts)})"
-        findings.append(Finding(", ".join(existing), problem, "create them anew with one number"))
+        findings.append(Finding(", ".join(alike), problem, "create them anew with one number"))
     for name, actual in _settings(admin, existing).items():
-        findings += _differences(name, expected[name], actual)
+        must = expected[name].settings()
+        if name in settings.otlp_topics:
+            must = {key: must[key] for key in OF_COLLECTORS}
+        findings += _differences(name, must, actual)
     return findings
 
 
@@ -105,11 +162,12 @@ def _settings(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]
     return {name: {key: entry.value for key, entry in entries.items()} for name, entries in results.items()}
 
 
-def _differences(name: str, config: TopicConfig, actual: dict[str, str]) -> list[Finding]:
+def _differences(name: str, wanted: dict[str, str], actual: dict[str, str]) -> list[Finding]:
     found = []
-    for key, value in config.settings().items():
+    for key, value in wanted.items():
         if actual.get(key, value) != value:
-            fix = f"kafka-configs --alter --topic {name} --add-config {key}={value}"
+            by_hand = f"kafka-configs --alter --topic {name} --add-config {key}={value}"
+            fix = "run `vedette topics`" if key in RETENTION else by_hand
             found.append(
                 Finding(name, f"{key} is {actual[key]}, not {value}", fix, stops=key == "message.timestamp.type")
             )

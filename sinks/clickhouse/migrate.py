@@ -5,14 +5,23 @@ Every statement may run twice (`IF NOT EXISTS`), so a migration that was cut sho
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
 
 from sinks.clickhouse.client import ClickHouse
 
-RETENTION_DAYS = 90
-HISTORY_DAYS = 400
+KEPT_WITH: Mapping[str, str] = {
+    "spans": "spans",
+    "examples": "spans",
+    "scores": "scores",
+    "matches": "scores",
+    "alerts": "alerts",
+    "alert_changes": "alerts",
+    "deliveries": "alerts",
+}
+"""By table: what its rows are kept like. Tables that stand not here keep their rows for ever."""
+DAYS: Mapping[str, int] = {"spans": 90, "scores": 90, "alerts": 400}
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS {database}.migrations {cluster} (
@@ -26,7 +35,9 @@ _APPLIED = "INSERT INTO {ours:Identifier}.migrations SELECT {name:String}, {chec
 
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \{database\}\.(\w+) \{cluster\} \(\n(.*?)\n\) ENGINE", re.DOTALL)
 _COLUMN = re.compile(r"^  (?!INDEX )(\w+) (.+?)(?: (?:CODEC|DEFAULT)\(?.*?)?,?$", re.MULTILINE)
+_VIEW = re.compile(r"CREATE OR REPLACE VIEW \{database\}\.(\w+) ")
 _TTL = re.compile(r"^TTL (.+)$", re.MULTILINE)
+_NAMED = re.compile(r"\{database\}\.(\w+)")
 _ADDED = re.compile(
     r"ALTER TABLE \{database\}\.(\w+) \{cluster\} ADD COLUMN IF NOT EXISTS (\w+) (.+?)(?: (?:CODEC|DEFAULT|AFTER)\b.*)?$"
 )
@@ -60,19 +71,19 @@ class Flavour:
 
     cluster: str = ""
     """Name of a cluster of replicated tables; empty for one server."""
-    retention_days: int = RETENTION_DAYS
-    """Of spans, examples, scores and matches."""
-    history_days: int = HISTORY_DAYS
-    """Of alerts and deliveries."""
+    days: Mapping[str, int] = field(default_factory=lambda: dict(DAYS))
+    """How long rows are kept: of spans, scores and alerts, and of what is kept with them."""
 
-    def filled(self, statement: str, database: str) -> str:
-        """Returns a statement with its placeholders replaced."""
+    def filled(self, statement: str, database: str, table: str = "") -> str:
+        """Returns a statement with its placeholders replaced; retention is that of `table`, else of the table it names."""
+        named = _NAMED.search(statement)
+        days = self.days.get(KEPT_WITH.get(table or (named[1] if named else ""), ""))
         values = {
             "database": database,
             "cluster": f"ON CLUSTER '{self.cluster}'" if self.cluster else "",
             "R": "Replicated" if self.cluster else "",
-            "retention_days": str(self.retention_days),
-            "history_days": str(self.history_days),
+            "retention_days": str(days),
+            "history_days": str(days),
         }
         return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], statement)
 
@@ -114,12 +125,17 @@ def migrate(
         for statement in migration.statements():
             _run(clickhouse, flavour, statement)
         clickhouse.execute(_APPLIED, {"name": migration.name, "checksum": migration.checksum})
-    _retain(clickhouse, flavour, migrations)
+    for table, retention in _other_retentions(clickhouse, flavour, migrations).items():
+        _run(clickhouse, flavour, f"ALTER TABLE {{database}}.{table} {{cluster}} MODIFY TTL {retention}")
     return [migration.name for migration in todo]
 
 
-def check(clickhouse: ClickHouse, migrations: Sequence[Migration] | None = None) -> list[str]:
+def check(
+    clickhouse: ClickHouse, migrations: Sequence[Migration] | None = None, flavour: Flavour | None = None
+) -> list[str]:
     """Returns what differs between the database and what the migrations make, a sentence each; nothing when all is well.
+
+    With a flavour, retention is compared too.
 
     Raises:
         Transient, Permanent: the server's failure.
@@ -129,11 +145,18 @@ def check(clickhouse: ClickHouse, migrations: Sequence[Migration] | None = None)
     known = {migration.name for migration in migrations}
     missing = [migration for migration in migrations if migration.name not in applied]
     done = [migration for migration in migrations if migration.name in applied]
+    actual = _actual(clickhouse)
+    kept = _other_retentions(clickhouse, flavour, done) if flavour else {}
     return [
         *(f"migration {migration.name} is missing: run `vedette migrate`" for migration in missing),
         *(f"migration {name} was changed since it was applied" for name in _changed(migrations, applied)),
         *(f"migration {name} is not of this release: a newer one made it" for name in sorted(applied.keys() - known)),
-        *_drift(columns(done), _actual(clickhouse), exact=known >= applied.keys()),
+        *_drift(columns(done), actual, exact=known >= applied.keys()),
+        *(f"view {view} does not exist" for view in views(done) if view not in actual),
+        *(
+            f"{table} is not kept as VEDETTE_RETENTION says ({ttl}): run `vedette migrate`"
+            for table, ttl in kept.items()
+        ),
     ]
 
 
@@ -149,6 +172,12 @@ def columns(migrations: Iterable[Migration]) -> dict[str, dict[str, str]]:
     return made
 
 
+def views(migrations: Iterable[Migration]) -> list[str]:
+    """Returns the names of the views that migrations make."""
+    found = (_VIEW.match(statement) for migration in migrations for statement in migration.statements())
+    return list(dict.fromkeys(view[1] for view in found if view))
+
+
 def retentions(migrations: Iterable[Migration]) -> dict[str, str]:
     """Returns the TTL expressions of tables, with placeholders, as ClickHouse prints them."""
     statements = (statement for migration in migrations for statement in migration.statements())
@@ -160,17 +189,21 @@ def _run(clickhouse: ClickHouse, flavour: Flavour, statement: str) -> None:
     clickhouse.execute(flavour.filled(statement, clickhouse.database))
 
 
-def _retain(clickhouse: ClickHouse, flavour: Flavour, migrations: Iterable[Migration]) -> None:
-    """`CREATE TABLE IF NOT EXISTS` leaves the retention of a table as it is."""
+def _other_retentions(clickhouse: ClickHouse, flavour: Flavour, migrations: Iterable[Migration]) -> dict[str, str]:
+    """The TTL expressions by table that are not those of the server: `CREATE TABLE IF NOT EXISTS` leaves them as they are."""
     engines = {
         str(name): str(engine)
         for name, engine in clickhouse.rows(
             "SELECT name, engine_full FROM system.tables WHERE database = {ours:String}"
         )
     }
-    for table, retention in retentions(migrations).items():
-        if flavour.filled(retention, clickhouse.database) not in engines[table]:
-            _run(clickhouse, flavour, f"ALTER TABLE {{database}}.{table} {{cluster}} MODIFY TTL {retention}")
+    filled = {
+        table: flavour.filled(retention, clickhouse.database, table)
+        for table, retention in retentions(migrations).items()
+    }
+    return {
+        table: ttl for table, ttl in filled.items() if table in engines and f"TTL {ttl} " not in engines[table] + " "
+    }
 
 
 def _applied(clickhouse: ClickHouse) -> dict[str, set[str]]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import orjson
 
 from schemas.alert import AlertChange
+from schemas.dataset import DatasetItem
 from schemas.delivery import Delivery
 from schemas.example import Example
 from schemas.record import Record
@@ -153,6 +154,18 @@ def deliveries(messages: Sequence[Message]) -> Columns:
     }
 
 
+def dataset_items(messages: Sequence[Message]) -> Columns:
+    """Columns of `dataset_items`. What was said last of an item stays: that it was added, or that it was removed."""
+    rows = _records(messages, DatasetItem)
+    own = [item for _, item in rows]
+    return {
+        **_plain(own, _DATASET_ITEM),
+        "added_at": _milliseconds(item.added_at or message.ingested_at for message, item in rows),
+        "fields": [item.fields.decode() for item in own],
+        "version": [last_stays(0, message.offset) for message, _ in rows],
+    }
+
+
 TABLES: Mapping[str, tuple[type[Record], Rows]] = {
     "spans": (TraceChunk, spans),
     "examples": (Example, examples),
@@ -161,13 +174,15 @@ TABLES: Mapping[str, tuple[type[Record], Rows]] = {
     "alert_changes": (AlertChange, alerts),
     "alerts": (AlertChange, alerts),
     "deliveries": (Delivery, deliveries),
+    "dataset_items": (DatasetItem, dataset_items),
 }
 """By table: of which record it holds something, and what."""
 
 _SPAN = (
     "span_id parent_span_id name kind duration_us status status_message agent agent_instance agent_id parent_agent_id agent_entry "
     "agent_version session_id customer_id environment service model provider operation tool_name input_tokens output_tokens "
-    "cached_input_tokens cache_write_input_tokens reasoning_output_tokens cost_usd attrs tags events dialect partial revision cut"
+    "cached_input_tokens cache_write_input_tokens reasoning_output_tokens cost_usd cost_source attrs tags events dialect partial "
+    "revision cut"
 )
 _EXAMPLE = "project example_id sampling_rate trace_id span_id session_id customer_id agent agent_version environment tags origin run_id"
 _SCORE = (
@@ -179,6 +194,7 @@ _ALERT = (
     "project rule rule_version group_key alert_id change kind state severity firing_id renotified subjects matched suppressed cause "
     "by events_partition events_offset"
 )
+_DATASET_ITEM = "project dataset item_id subject_kind subject_id trace_id added_by removed"
 _DELIVERY = "project destination alert_id change recipient state rule group_key attempts reason reference"
 
 

@@ -11,10 +11,11 @@ from pydantic import TypeAdapter
 from schemas.alert import AlertState
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
-from streams.api import documents, keys, status
+from streams.api import documents, keys, readers, status
 from streams.api.app import Call, Endpoint, openapi
 from streams.api.errors import Refused
 from streams.api.publish import ConfigLog, Key
+from streams.doctor import destinations as destination_checks
 from streams.documents import Invalid, with_project
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ STATES: tuple[str, ...] = get_args(AlertState)
 OPEN = tuple(state for state in STATES if state != "resolved")
 DOCUMENTS: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
 NEW_KEY = TypeAdapter(keys.NewKey)
+NEW_READER = TypeAdapter(readers.NewReader)
 
 
 async def put_documents(call: Call) -> Any:
@@ -134,6 +136,34 @@ async def revoke_key(call: Call) -> Any:
     return {"id": identity, "result": "revoked"}
 
 
+async def create_reader(call: Call) -> Any:
+    """Makes a ClickHouse user that reads one project; its password is in this answer and nowhere else."""
+    wanted: readers.NewReader = call.read(NEW_READER)
+    call.caller.require_project(wanted.project)
+    services = call.services
+    kept = readers.place(services.settings)
+    name, password = await asyncio.to_thread(readers.make, wanted, kept, os.urandom(6), os.urandom(24))
+    entry = readers.entry_of(name, wanted, call.caller.id)
+    await _append(services.config, lambda: (None, [entry]))
+    return {"id": name, "project": wanted.project, "password": password, **readers.access(services.settings)}
+
+
+async def list_readers(call: Call) -> Any:
+    """Lists the ClickHouse users that read one project."""
+    return {"readers": [readers.shown(one) for one in readers.visible(call.services.config.configuration, call.caller)]}
+
+
+async def remove_reader(call: Call) -> Any:
+    """Removes a ClickHouse user; answers when it cannot log in any more."""
+    config, name = call.services.config, call.path["id"]
+    seen = {one.name: one for one in readers.visible(config.configuration, call.caller)}
+    if name not in seen:
+        raise Refused(404, "not_found", f"there is no reader {name}; `vedette keys ls` lists them")
+    await asyncio.to_thread(readers.remove, readers.place(call.services.settings), name)
+    await _append(config, lambda: (None, [documents.deletion(seen[name], call.caller.id)]))
+    return {"id": name, "result": "revoked"}
+
+
 async def list_alerts(call: Call) -> Any:
     """Lists alerts; without `state` the open ones, `state=all` for all that are kept."""
     asked = call.query.get("state") or "open"
@@ -153,6 +183,15 @@ async def get_status(call: Call) -> Any:
     except KafkaException as error:
         raise Refused(503, "kafka_unavailable", f"Kafka does not answer: {error.args[0].str()}") from error
     return {**told, "topics": topics, "jobs": jobs}
+
+
+async def check_destinations(call: Call) -> Any:
+    """Asks every destination whether it could be told something, without telling it."""
+    configuration = call.services.config.configuration
+    settings = call.services.settings
+    own = destination_checks.check_own(settings) if call.caller.key.allows_project("*") else None
+    found = await destination_checks.check(configuration, call.projects(), settings) + (await own if own else [])
+    return {"checks": [result.told() for result in found]}
 
 
 async def get_openapi(_: Call) -> Any:
@@ -185,7 +224,11 @@ ENDPOINTS = (
     Endpoint("POST", "/api/v1/keys", "make a key", create_key, "admin", (), NEW_KEY, 201),
     Endpoint("GET", "/api/v1/keys", "list keys", list_keys, "admin"),
     Endpoint("DELETE", "/api/v1/keys/{id}", "revoke a key", revoke_key, "admin"),
+    Endpoint("POST", "/api/v1/readers", "make a ClickHouse user that reads one project", create_reader, "admin", (), NEW_READER, 201),
+    Endpoint("GET", "/api/v1/readers", "list such users", list_readers, "admin"),
+    Endpoint("DELETE", "/api/v1/readers/{id}", "remove such a user", remove_reader, "admin"),
     Endpoint("GET", "/api/v1/alerts", "list alerts", list_alerts, "read", ("project", "state")),
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
+    Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
 )  # fmt: skip

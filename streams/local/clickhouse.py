@@ -5,13 +5,15 @@
 The wheel carries `clickhouse-local`, whose `SYSTEM START LISTEN` opens the real HTTP handlers; its options come from
 `config.xml` of the working directory. There are two users, each with a password of its own in a file of `DIR`:
 `vedette` may do everything, `vedette_read` may only SELECT from the databases that match one of the patterns
-(`vedette` unless told otherwise; `t_*` is a prefix). SIGTERM ends the process at once: parts are written atomically, so
+(`vedette` unless told otherwise; `t_*` is a prefix). Further users come from the files of `DIR/readers`, elements of
+`users.xml`; this server cannot be told to read them again, so when they change the process starts anew. SIGTERM ends the process at once: parts are written atomically, so
 that is as safe as a crash. Not for production: no replication, no asynchronous inserts.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import secrets
@@ -87,6 +89,17 @@ _USERS = """\
   <profiles>
     <default/>
     <reader><readonly>2</readonly><max_memory_usage>536870912</max_memory_usage></reader>
+    <project_reader>
+      <readonly>2</readonly>
+      <max_memory_usage>536870912</max_memory_usage>
+      <max_execution_time>60</max_execution_time>
+      <max_concurrent_queries_for_user>8</max_concurrent_queries_for_user>
+      <constraints>
+        <max_memory_usage><min>1</min><max>536870912</max></max_memory_usage>
+        <max_execution_time><min>1</min><max>60</max></max_execution_time>
+        <max_concurrent_queries_for_user><min>1</min><max>8</max></max_concurrent_queries_for_user>
+      </constraints>
+    </project_reader>
   </profiles>
   <quotas>
     <default/>
@@ -103,6 +116,7 @@ _USERS = """\
       <networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
       <grants>{grants}</grants>
     </{reader}>
+    {further}
     <default>
       <no_password/>
       <networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>opener</quota>
@@ -225,9 +239,11 @@ def run(directory: Path, port: int, readable: Sequence[str] = READABLE) -> None:
     held = pidlock.take(directory / _LOCK)
     if held is None:
         sys.exit(f"another ClickHouse runs on {directory}")
+    known = _readers(directory)
     boot = _prepare(directory, port, readable)
     os.chdir(boot)
     threading.Thread(target=_seal, args=(directory, port), daemon=True).start()
+    threading.Thread(target=_renew, args=(directory, known), daemon=True).start()
     result = engine.query(_SERVE, "TSV", path=str(directory / "data"))
     sys.exit(result.error_message() or "the statement that keeps ClickHouse alive has ended")
 
@@ -251,8 +267,31 @@ def _prepare(directory: Path, port: int, readable: Sequence[str]) -> Path:
         folder.mkdir(mode=0o700)
     os.environ["TMPDIR"] = str(temporary)
     (boot / "config.xml").write_text(_CONFIG.format(host=LOOPBACK, port=port, directory=escape(str(directory))))
-    (boot / "users.xml").write_text(users(password(directory, WRITER), password(directory, READER), readable))
+    passwords = password(directory, WRITER), password(directory, READER)
+    (boot / "users.xml").write_text(users(*passwords, readable, [file.read_text() for file in _readers(directory)]))
     return boot
+
+
+def readers(directory: Path) -> Path:
+    """The folder whose files are further users, made if it is missing."""
+    folder = directory / "readers"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder.resolve()
+
+
+def _readers(directory: Path) -> list[Path]:
+    return sorted(readers(directory).glob("*.xml"))
+
+
+def _renew(directory: Path, known: Sequence[Path]) -> None:
+    """Starts the process anew, under the same id, as soon as there are other further users than those known."""
+    while _readers(directory) == known:
+        time.sleep(0.2)
+    os.chdir(directory)  # the directory that the server booted from is gone
+    for entry in Path("/dev/fd").iterdir():  # its port and its data must be free
+        with contextlib.suppress(OSError):
+            os.set_inheritable(int(entry.name), int(entry.name) <= 2)
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606
 
 
 def _seal(directory: Path, port: int) -> None:
@@ -266,8 +305,8 @@ def _seal(directory: Path, port: int) -> None:
     shutil.rmtree(directory / "boot")
 
 
-def users(writer: str, reader: str, readable: Sequence[str]) -> str:
-    """The text of `users.xml` for the two passwords and the databases that the reader may read."""
+def users(writer: str, reader: str, readable: Sequence[str], further: Sequence[str] = ()) -> str:
+    """The text of `users.xml` for the two passwords, the databases that the reader may read, and further users' elements."""
     grants = [*_READER_SYSTEM, *(f"GRANT SELECT ON {pattern}.*" for pattern in readable)]
     return _USERS.format(
         writer=WRITER,
@@ -275,6 +314,7 @@ def users(writer: str, reader: str, readable: Sequence[str]) -> str:
         writer_hash=hashlib.sha256(writer.encode()).hexdigest(),
         reader_hash=hashlib.sha256(reader.encode()).hexdigest(),
         grants="".join(f"<query>{grant}</query>" for grant in grants),
+        further="\n    ".join(further),
     )
 
 

@@ -49,7 +49,8 @@ _OPTIONS = (
 )
 
 # After a crash the node is let in again when its old session has timed out, so that is kept short.
-# Batches carry a little more than the record, requests a little more than the batch.
+# Batches carry a little more than the record, requests a little more than the batch. The two indexes of an open segment
+# are made at their full size, of which a segment of this size needs at most 200 kB.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -85,6 +86,7 @@ metadata.max.idle.interval.ms=0
 broker.heartbeat.interval.ms=1000
 broker.session.timeout.ms=4000
 log.segment.bytes=67108864
+log.index.size.max.bytes=524288
 log.cleaner.dedupe.buffer.size=16777216
 metric.reporters=
 """

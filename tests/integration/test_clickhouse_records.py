@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from schemas.alert import AlertChange
+from schemas.dataset import DatasetItem
 from schemas.delivery import Delivery
 from schemas.example import Example, GivenVerdict, ScorerRef
 from schemas.record import Record
@@ -95,7 +96,7 @@ def test_a_span_comes_back_with_every_field(server: ClickHouse) -> None:
     Writer(server).insert([Stored(chunk)])
     (row,) = table(server, "spans")
     assert back(Span, row, resource=1) == span
-    assert back(TraceChunk, row, resources=({}, row["resource"]), spans=(span,)) == chunk
+    assert back(TraceChunk, row, resources=({}, row["resource"]), spans=(span,), amends=True) == chunk
 
 
 def test_a_span_without_optional_fields_comes_back_with_empty_texts(server: ClickHouse) -> None:
@@ -123,7 +124,7 @@ def test_an_example_comes_back_with_every_field(server: ClickHouse) -> None:
 def test_a_score_comes_back_with_every_field(server: ClickHouse, empty: dict[str, None]) -> None:
     score = filled(Score, **empty)
     Writer(server).insert([Stored(score)])
-    assert [back(Score, row) for row in table(server, "scores")] == [score]
+    assert [back(Score, row, late=True) for row in table(server, "scores")] == [score]
 
 
 def test_matched_subjects_come_back_with_their_place_and_the_others_do_not(server: ClickHouse) -> None:
@@ -159,7 +160,14 @@ def test_a_delivery_comes_back_with_every_field(server: ClickHouse) -> None:
     assert [back(Delivery, row) for row in table(server, "deliveries")] == [delivery]
 
 
-def history(dice: random.Random, length: int = 60) -> list[Stored]:
+def test_a_dataset_item_comes_back_with_every_field(server: ClickHouse) -> None:
+    item = filled(DatasetItem)
+    Writer(server).insert([Stored(item)])
+    (row,) = table(server, "dataset_items")
+    assert back(DatasetItem, row, fields=row["fields"].encode()) == item
+
+
+def history(dice: random.Random, length: int = 80) -> list[Stored]:
     """A log in which few identities meet again and again: repeats, updates, late and early ones, other ingest times."""
     return [Stored(_entry(dice), offset, ingested_at=NOW_MS + offset) for offset in range(length)]
 
@@ -176,6 +184,7 @@ def _entry(dice: random.Random) -> Record | None:
         filled(Score, score_id=few, attempt=dice.randrange(2), reason=told, ingested_at=at, ts=at),
         filled(RuleEvent, evaluated=(filled(Evaluated, subject_id=few, reason=told, ingested_at=at),), command=None),
         filled(AlertChange, alert_id=few, change=dice.randrange(3), cause=told, changed_at=at, events_partition=0),
+        filled(DatasetItem, item_id=few, added_by=told, added_at=at, removed=dice.random() < 0.5),
         filled(Delivery, alert_id=few, change=0, state=dice.choice(["pending", "sent"]), reason=told, alert=None),
         Tick(job="count"),
         None,

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from schemas.alert import AlertChange
 from schemas.codec import encode
+from schemas.dataset import DatasetItem
 from schemas.delivery import Delivery
 from schemas.example import Example
 from schemas.record import Record
@@ -102,6 +103,11 @@ RECORDS: list[tuple[Topic, bytes | None, Record | None]] = [
     ),
     (Topic.DELIVERIES, b"d", Delivery(project="p", destination="d", alert_id="a", change=0, state="sent")),
     (Topic.DELIVERIES, b"gone", None),
+    (
+        Topic.DATASET_ITEMS,
+        b"i",
+        DatasetItem(project="p", dataset="d", item_id="i", subject_kind="span", subject_id="a:1"),
+    ),
 ]
 
 

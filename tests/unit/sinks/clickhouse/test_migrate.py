@@ -1,6 +1,6 @@
 import re
 
-from sinks.clickhouse.migrate import Flavour, Migration, columns, retentions, shipped
+from sinks.clickhouse.migrate import DAYS, KEPT_WITH, Flavour, Migration, columns, retentions, shipped, views
 
 
 def test_the_migrations_are_numbered_without_a_gap() -> None:
@@ -22,20 +22,29 @@ def test_every_table_keeps_one_row_of_an_identity() -> None:
     assert [table for table in tables if "ENGINE = {R}ReplacingMergeTree(version)\n" not in table] == []
 
 
-def test_every_table_has_a_retention_that_can_be_set() -> None:
+def test_every_table_but_datasets_has_a_retention_that_can_be_set() -> None:
     told = retentions(shipped())
-    assert told.keys() == columns(shipped()).keys()
+    assert told.keys() == KEPT_WITH.keys() == columns(shipped()).keys() - {"dataset_items"}
+    assert set(KEPT_WITH.values()) == DAYS.keys()
     assert [ttl for ttl in told.values() if "_days}" not in ttl] == []
 
 
+def test_every_view_runs_with_the_rights_of_who_asks() -> None:
+    statements = [statement for migration in shipped() for statement in migration.statements()]
+    made = [statement for statement in statements if " VIEW " in statement.partition("\n")[0]]
+    assert [statement for statement in made if " SQL SECURITY INVOKER AS\n" not in statement] == []
+    assert views(shipped()) == ["traces", "scores_1m"]
+
+
 def test_placeholders_make_one_server_or_a_cluster() -> None:
-    statement = "CREATE TABLE {database}.t {cluster} (a Map(String, String)) ENGINE = {R}MergeTree TTL {retention_days} {history_days}"
-    assert Flavour().filled(statement, "d") == "CREATE TABLE d.t  (a Map(String, String)) ENGINE = MergeTree TTL 90 400"
-    cluster = Flavour(cluster="main", retention_days=7, history_days=8)
-    assert (
-        cluster.filled(statement, "d")
-        == "CREATE TABLE d.t ON CLUSTER 'main' (a Map(String, String)) ENGINE = ReplicatedMergeTree TTL 7 8"
+    statement = (
+        "CREATE TABLE {database}.alerts {cluster} (a Map(String, String)) ENGINE = {R}MergeTree TTL {history_days}"
     )
+    one = "CREATE TABLE d.alerts  (a Map(String, String)) ENGINE = MergeTree TTL 400"
+    assert Flavour().filled(statement, "d") == one
+    cluster = Flavour(cluster="main", days={"alerts": 7})
+    replicated = "CREATE TABLE d.alerts ON CLUSTER 'main' (a Map(String, String)) ENGINE = ReplicatedMergeTree TTL 7"
+    assert cluster.filled(statement, "d") == replicated
 
 
 def test_columns_are_read_from_tables_and_from_later_additions() -> None:

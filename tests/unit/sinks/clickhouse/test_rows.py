@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import pytest
 
 from schemas.alert import AlertChange
+from schemas.dataset import DatasetItem
 from schemas.delivery import Delivery
 from schemas.example import Example
 from schemas.record import Record
@@ -76,6 +77,7 @@ ONE_OF_EACH = {
     "alerts": change(),
     "alert_changes": change(),
     "deliveries": delivery("sent"),
+    "dataset_items": DatasetItem(project="p", dataset="d", item_id="i", subject_kind="span", subject_id="t:s"),
 }
 
 
@@ -179,3 +181,11 @@ def test_only_matched_subjects_are_matches_and_keep_their_position() -> None:
 def test_an_examples_ingest_time_is_that_of_its_record() -> None:
     given = rows.examples([Stored(ONE_OF_EACH["examples"], ingested_at=1_795_000_000_777)])
     assert given["ingested_at"] == [1_795_000_000_777]
+
+
+def test_of_a_dataset_item_the_last_word_stays_and_without_a_time_it_has_that_of_its_record() -> None:
+    item = DatasetItem(project="p", dataset="d", item_id="i", subject_kind="span", subject_id="t:s")
+    told = rows.dataset_items([Stored(item, offset=8), Stored(item.model_copy(update={"removed": True}), offset=9)])
+    assert told["removed"] == [False, True]
+    assert told["version"][0] < told["version"][1]
+    assert told["added_at"] == [1_795_000_000_000] * 2
