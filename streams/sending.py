@@ -28,6 +28,7 @@ log = structlog.get_logger()
 JOB = "deliver-send"
 GRACE_S = 8.0
 """What is being sent may end within this time when a partition is given up or the job ends."""
+LOOK_AGAIN_S = 60
 SWEEP_S = 60.0
 BATCH = 1000
 _HOPELESS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
@@ -188,12 +189,12 @@ class Sender:
         """Tells a destination one thing after the other, until nothing is pending there."""
         free_at = 0.0
         while not owned.leaving and (entry := owned.ledger.next(place)) is not None:
-            wait_s = max(entry.due_at / 1000, free_at) - time.time()
+            wait_s = max(deliveries.wait_s(entry, time.time_ns() // 1_000_000), free_at - time.monotonic())
             if wait_s > 0:
-                await owned.wait(wait_s)  # what comes meanwhile may be due earlier
+                await owned.wait(min(wait_s, LOOK_AGAIN_S))  # what comes meanwhile may be due earlier, and clocks step
                 continue
             outcome, pause_s = await self._tell(entry, owned.ledger.reference(entry))
-            free_at = time.time() + min(pause_s, deliveries.LONGEST_RETRY_AFTER_MS / 1000)
+            free_at = time.monotonic() + min(pause_s, deliveries.LONGEST_RETRY_AFTER_MS / 1000)
             await self._record(owned, deliveries.key(entry), outcome)
 
     async def _keep(self, owned: Owned) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.support")
+
 from streams.local import clickhouse as clickhouse_server
 from streams.local import kafka as kafka_broker
 from streams.settings import Settings

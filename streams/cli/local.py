@@ -75,8 +75,8 @@ def _detached(here: Path) -> None:
     with said.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", "streams.cli", *arguments],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
+        )  # fmt: skip  # its stdout is the variables for agents, key included: those are ours to print, no log's to keep
     try:
         known = _await_ready(data, process, said)
     except BaseException:

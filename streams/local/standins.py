@@ -166,7 +166,8 @@ class SmtpStandIn:
     """An SMTP server on 127.0.0.1 and `port`.
 
     Every accepted message goes to `mails` and, as a JSON line, to the file `record`. `respond` gives the reply to a
-    message, `admit` the reply to each recipient; a message is accepted if its reply begins with 2.
+    message, `admit` the reply to each recipient; a message is accepted if its reply begins with 2. An empty reply takes the
+    message and cuts the connection before it is said.
     """
 
     def __init__(
@@ -199,14 +200,16 @@ class SmtpStandIn:
             envelope.rcpt_tos.append(address)
         return reply
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         """Called by aiosmtpd for each message."""
         mail = Mail(envelope.mail_from, tuple(envelope.rcpt_tos), envelope.content.decode(errors="replace"))
         reply = self.respond(mail)
-        if reply.startswith("2"):
+        if reply == "" or reply.startswith("2"):
             self.mails.append(mail)
             self._record.add(asdict(mail))
-        return reply
+        if reply == "":
+            server.transport.abort()
+        return reply or "250 nobody hears this"
 
 
 class _Record:

@@ -14,11 +14,17 @@ FindDestination = Callable[[str], DestinationSpec | None]
 
 IN_RULE = "email"
 """The destination of addresses that stand in the rule itself."""
+DATASET = "dataset/"
+"""Begins the destination of a dataset: no Destination's name has a slash."""
+PATIENT_ATTEMPTS = 10
+"""So often, about nine minutes long, the fields of a subject are waited for before it goes into a dataset without them."""
 
 FIRST_PAUSE_MS = 1000
 LONGEST_PAUSE_MS = 5 * 60_000
 LONGEST_RETRY_AFTER_MS = 3600_000
 GIVE_UP_AFTER_MS = 24 * 3600_000
+LEAST_ATTEMPTS = 20
+"""Before we give up, whatever the clock says: one that jumped a day ahead has not tried for a day."""
 FORGET_AFTER_MS = 14 * 24 * 3600_000
 """Terminal entries leave the ledger after this time."""
 
@@ -45,7 +51,7 @@ def plan(change: AlertChange, spec: RuleSpec, destination: FindDestination, now_
     """Returns what is to be done about one alert change: one entry per destination and recipient, pending or suppressed.
 
     `spec` is the rule at the version that the change names, `destination` finds the newest spec of a destination. A destination that
-    does not exist is planned too: sending tells what is wrong. `dataset` actions are none of deliver's messages and are left out.
+    does not exist is planned too: sending tells what is wrong.
     """
     return [_entry(change, name, recipient, now_ms) for name, recipient in _targets(spec, destination)]
 
@@ -82,7 +88,7 @@ def retry(delivery: Delivery, reason: str, retry_after_s: float | None, now_ms: 
 
     Pauses double from 1 s to 5 min, ±20 %, and are never shorter than the destination asked for (at most 1 h).
     """
-    if now_ms - delivery.planned_at >= GIVE_UP_AFTER_MS:
+    if now_ms - delivery.planned_at >= GIVE_UP_AFTER_MS and delivery.attempts + 1 >= LEAST_ATTEMPTS:
         return failed(
             delivery, f"given up after 24 h and {delivery.attempts + 1} attempts; the last one: {reason}", now_ms
         )
@@ -91,6 +97,12 @@ def retry(delivery: Delivery, reason: str, retry_after_s: float | None, now_ms: 
     return delivery.model_copy(
         update={"attempts": delivery.attempts + 1, "reason": reason, "due_at": due_at, "changed_at": now_ms}
     )
+
+
+def wait_s(delivery: Delivery, now_ms: int) -> float:
+    """Returns how long an entry has to wait. One that is due later than any pause is long comes from a clock that was ahead: it waits no more."""
+    wait_ms = delivery.due_at - now_ms
+    return wait_ms / 1000 if 0 < wait_ms <= LONGEST_RETRY_AFTER_MS else 0.0
 
 
 def not_told(change: AlertChange, spec: DestinationSpec, reference: str) -> str | None:
@@ -102,6 +114,16 @@ def not_told(change: AlertChange, spec: DestinationSpec, reference: str) -> str 
     if isinstance(spec, EmailSpec):
         return f"{change.kind} while {change.state}: mail is sent when an alert fires or resolves"
     return None if reference else "there is no earlier message to edit"
+
+
+def dataset_of(delivery: Delivery) -> str:
+    """Returns the dataset that an entry fills, nothing when it tells people."""
+    return delivery.destination.removeprefix(DATASET) if delivery.destination.startswith(DATASET) else ""
+
+
+def adds_nothing(change: AlertChange) -> str | None:
+    """Returns why a change brings a dataset nothing, or None: only what fires or resolves tells of new matches."""
+    return None if change.kind in ("fired", "renotified", "resolved") else f"{change.kind} adds nothing to a dataset"
 
 
 def key(delivery: Delivery) -> bytes:
@@ -126,7 +148,7 @@ def _targets_of(action: Notify | SendEmail | AddToDataset, destination: FindDest
         return [(action.notify, recipient) for recipient in (("",) if found is None else recipients(found))]
     if isinstance(action, SendEmail):
         return [(IN_RULE, address) for address in action.email]
-    return []
+    return [(DATASET + action.dataset, "")]
 
 
 def _entry(change: AlertChange, destination: str, recipient: str, now_ms: int) -> Delivery:

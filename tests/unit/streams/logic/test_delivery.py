@@ -48,7 +48,7 @@ def test_each_destination_and_each_address_gets_an_entry_of_its_own() -> None:
     )
 
 
-def test_nobody_is_told_twice_datasets_are_left_out_and_an_unknown_destination_is_planned() -> None:
+def test_nobody_is_told_twice_and_a_dataset_and_an_unknown_destination_are_planned_too() -> None:
     actions = [
         {"email": ["a@x.org", "a@x.org"]},
         {"dataset": "kept"},
@@ -57,7 +57,14 @@ def test_nobody_is_told_twice_datasets_are_left_out_and_an_unknown_destination_i
         {"notify": "gone"},
     ]
     entries = planned(actions=list(actions))
-    assert [(entry.destination, entry.recipient) for entry in entries] == [("email", "a@x.org"), ("gone", "")]
+    targets = [(entry.destination, entry.recipient) for entry in entries]
+    assert targets == [("email", "a@x.org"), ("dataset/kept", ""), ("gone", "")]
+    assert [deliveries.dataset_of(entry) for entry in entries] == ["", "kept", ""]
+
+
+def test_only_what_fires_or_resolves_adds_to_a_dataset() -> None:
+    assert [deliveries.adds_nothing(change) for change in (FIRED, RENOTIFIED, RESOLVED)] == [None] * 3
+    assert deliveries.adds_nothing(ACKNOWLEDGED) == "acknowledged adds nothing to a dataset"
 
 
 def test_an_entry_stands_where_its_destination_stands() -> None:
@@ -104,6 +111,14 @@ def test_after_a_day_an_entry_fails_with_its_last_reason() -> None:
             "alert": None,
         }
     )
+
+
+def test_a_clock_that_jumps_a_day_ahead_gives_nothing_up_and_one_that_comes_back_keeps_nobody_waiting() -> None:
+    day = 24 * 3600_000
+    ahead = deliveries.retry(planned()[0], "busy", None, NOW + day)
+    assert (ahead.state, ahead.due_at > NOW + day) == ("pending", True)
+    assert deliveries.wait_s(ahead, NOW) == 0
+    assert 0 < deliveries.wait_s(ahead, NOW + day) < 2
 
 
 def test_what_is_sent_keeps_its_reference_and_no_longer_its_alert() -> None:
