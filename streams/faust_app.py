@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from schemas.codec import Schemas, Undecodable, UnknownSchema
 from schemas.record import MAX_RECORD_BYTES, Record
 from schemas.topics import Topic
 from sinks.sink import Transient
-from streams import kafka, observe, schema_topic, topics
+from streams import garbage, kafka, observe, schema_topic, topics
 from streams.async_producer import AsyncProducer
 from streams.config_feed import ConfigFeed
 from streams.logic.configuration import Configuration
@@ -179,12 +179,12 @@ class FaustJob:
     async def _handle(self, topic: Topic, entry: InFlight[EventT], handle: Handler) -> None:
         outs = await self.outcome(raw(topic, entry.event), handle)
         observe.RECORDS.labels(self.job, topic).inc()
-        self.acks.when(entry, await self.send(outs))
+        self.acks.when(entry, [await self.send(outs)] if outs else [])
 
-    async def send(self, outs: Iterable[Out]) -> list["asyncio.Future[Any]"]:
-        """Hands records over and returns the futures of their acks; ends the process when it cannot: the input is read again."""
+    async def send(self, outs: Sequence[Out]) -> "asyncio.Future[None]":
+        """Hands records over and returns the future of their acks; ends the process when it cannot: the input is read again."""
         try:
-            return [await self.producer.send(out) for out in outs]
+            return await self.producer.send(outs)
         except Exception as error:
             log.critical("a record cannot be sent", error=f"{type(error).__name__}: {error}")
             os._exit(RESTART)
@@ -218,10 +218,10 @@ class FaustJob:
 
     async def _record(self, cls: type[Record], received: Received) -> Record:
         try:
-            return self._schemas.decode(cls, received.value)
+            return self._schemas.decode(cls, received.value, received.schema_frame)
         except UnknownSchema as unknown:
             await asyncio.to_thread(self.learn, unknown)
-            return self._schemas.decode(cls, received.value)
+            return self._schemas.decode(cls, received.value, received.schema_frame)
 
     def _count_unreadable(self, received: Received, error: Undecodable) -> None:
         self._unreadable_in_a_row += 1
@@ -230,7 +230,7 @@ class FaustJob:
             os._exit(1)
 
     def learn(self, unknown: UnknownSchema) -> None:
-        """Reads `vedette.schemas` on until the schema is known. Blocks."""
+        """Waits until the schema is known. Blocks."""
         with self._reading:
             self._schema_topic.wait_for(unknown)
 
@@ -251,6 +251,7 @@ class FaustJob:
         """Runs the job as a process until SIGTERM."""
         observe.configure_logs(self.settings, self.job)
         observe.serve(self.settings, self.health)
+        garbage.look_seldom()
         names = [kafka.topic_name(self.settings, topic) for topic in (*self.reads, Topic.DLQ)]
         try:
             topics.wait_until_ready(self.settings, names)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from schemas.documents.rule import ScorerIs, ScorerValue
 from schemas.ids import record_key
 from schemas.rule import Evaluated, RuleEvent
-from schemas.score import Score
+from schemas.score import Outcome, Score
 from schemas.span import TraceChunk
 from schemas.subject import subject_of_span
 from schemas.topics import Topic
 from streams.config_feed import ConfigFeed
-from streams.logic.conditions import Observed, group_key, group_of
+from streams.logic.conditions import Observed, group_key, group_of, verdicts_of
 from streams.logic.conditions import matches as rule_matches
 from streams.logic.configuration import Configuration
 from streams.logic.in_effect import Remembered, rules
@@ -27,9 +27,9 @@ SUBJECTS_PER_EVENT = 200
 
 @dataclass
 class Index:
-    """The rules of a project by what can move them, so that a score meets only the rules that name its scorer."""
+    """The rules of a project by what can move them: a score meets only those that name its scorer and may take its outcome."""
 
-    by_scorer: dict[str, list[RuleVersion]] = field(default_factory=lambda: defaultdict(list))
+    by_verdict: dict[tuple[str, Outcome], list[RuleVersion]] = field(default_factory=lambda: defaultdict(list))
     of_spans: list[RuleVersion] = field(default_factory=list)
 
 
@@ -37,8 +37,8 @@ def _index(configuration: Configuration, project: str, at: int) -> Index:
     index = Index()
     for rule in rules(configuration, project, at):
         conditions = rule.spec.when.conditions
-        for scorer in {c.scorer for c in conditions if isinstance(c, ScorerIs | ScorerValue)}:
-            index.by_scorer[scorer].append(rule)
+        for verdict in {verdict for condition in conditions for verdict in verdicts_of(condition)}:
+            index.by_verdict[verdict].append(rule)
         if any(not isinstance(c, ScorerIs | ScorerValue) for c in conditions):
             index.of_spans.append(rule)
     return index
@@ -66,26 +66,27 @@ def _matched(received: Received, configuration: Configuration) -> Iterator[tuple
     score = received.of(Score)
     if score.origin != "online" or score.attempt:  # experiments, replays and amendments never move a live rule
         return
-    for rule in _INDEX.at(configuration, score.project, score.ingested_at).by_scorer.get(score.scorer, ()):
+    index = _INDEX.at(configuration, score.project, score.ingested_at)
+    for rule in index.by_verdict.get((score.scorer, score.outcome), ()):
         if rule_matches(rule.spec, score):
-            yield rule, score, _evaluated(rule, score, score.ingested_at, score.value, score.reason)
+            reason = f"judged late: {score.reason}" if score.late else score.reason
+            yield rule, score, _evaluated(rule, score, score.ingested_at, score.value, reason)
 
 
 def _matched_spans(
     chunk: TraceChunk, configuration: Configuration
 ) -> Iterator[tuple[RuleVersion, Observed, Evaluated]]:
-    wanted = _INDEX.at(configuration, chunk.project, chunk.ingested_at).of_spans if chunk.origin == "online" else []
+    if chunk.origin != "online" or chunk.amends:
+        return
+    wanted = _INDEX.at(configuration, chunk.project, chunk.ingested_at).of_spans
     for span in chunk.spans if wanted else ():
         if span.partial:
             continue
         subject = subject_of_span(chunk, span)
         for rule in wanted:
             if rule_matches(rule.spec, subject):
-                yield (
-                    rule,
-                    subject,
-                    _evaluated(rule, subject, chunk.ingested_at, None, span.status_message or span.name),
-                )
+                reason = span.status_message or span.name
+                yield rule, subject, _evaluated(rule, subject, chunk.ingested_at, None, reason)
 
 
 def _evaluated(rule: RuleVersion, observed: Observed, ingested_at: int, value: float | None, reason: str) -> Evaluated:

@@ -1,5 +1,6 @@
 """`kind: Scorer`."""
 
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
@@ -17,6 +18,14 @@ class Filter(Strict):
     span: str | None = Field(default=None, description="name of the span")
     kind: Literal["llm", "tool", "agent", "retriever", "chain", "other"] | None = None
     agent_version: str | None = None
+
+    @cached_property
+    def given(self) -> tuple[tuple[str, str], ...]:
+        """The fields that are given, by their names on subjects and scores."""
+        return tuple((_ON_SUBJECTS.get(name, name), value) for name, value in self if value is not None)
+
+
+_ON_SUBJECTS = {"customer": "customer_id", "session": "session_id", "span": "span_name", "kind": "span_kind"}
 
 
 class Online(Strict):

@@ -1,15 +1,15 @@
 """Which subjects match a rule, and into which group they fall."""
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_args
 
 import orjson
 from typing_extensions import TypeIs
 
 from schemas.documents.rule import AttributeValue, Condition, MetricValue, RuleSpec, ScorerIs, ScorerValue, TagIs
 from schemas.documents.scorer import Filter
-from schemas.score import Score
+from schemas.score import Outcome, Score
 from schemas.subject import Subject
 
 Observed = Score | Subject
@@ -23,7 +23,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     ">": operator.gt,
 }
-_OUTCOME = {"fails": "fail", "succeeds": "pass", "errors": "error"}
+_OUTCOME: Mapping[str, Outcome] = {"fails": "fail", "succeeds": "pass", "errors": "error"}
 
 
 def satisfied(condition: Condition, observed: Observed) -> bool:
@@ -44,6 +44,17 @@ def satisfied(condition: Condition, observed: Observed) -> bool:
             return isinstance(observed, Subject) and condition.tag in observed.tags
 
 
+def verdicts_of(condition: Condition) -> Iterable[tuple[str, Outcome]]:
+    """Returns the scorers and outcomes that may satisfy a condition; none when it is not about scores."""
+    match condition:
+        case ScorerIs():
+            return ((condition.scorer, _OUTCOME[condition.is_]),)
+        case ScorerValue():
+            return tuple((condition.scorer, outcome) for outcome in get_args(Outcome))
+        case _:
+            return ()
+
+
 def _is_score(observed: Observed, scorer: str) -> TypeIs[Score]:
     return isinstance(observed, Score) and observed.scorer == scorer
 
@@ -61,23 +72,12 @@ def _compare_text(condition: AttributeValue, text: str) -> bool:
 
 def passes(wanted: Filter, observed: Observed) -> bool:
     """Tells whether a subject passes a filter: every field that is given must be equal."""
-    return all(
-        value is None or value == given
-        for value, given in (
-            (wanted.agent, observed.agent),
-            (wanted.environment, observed.environment),
-            (wanted.customer, observed.customer_id),
-            (wanted.session, observed.session_id),
-            (wanted.span, observed.span_name),
-            (wanted.kind, observed.span_kind),
-            (wanted.agent_version, observed.agent_version),
-        )
-    )
+    return all(getattr(observed, name) == value for name, value in wanted.given)
 
 
 def matches(spec: RuleSpec, observed: Observed) -> bool:
     """Tells whether a subject matches a rule of one condition, or of `any`."""
-    return passes(spec.filter, observed) and any(satisfied(condition, observed) for condition in spec.when.conditions)
+    return any(satisfied(condition, observed) for condition in spec.when.conditions) and passes(spec.filter, observed)
 
 
 def group_of(spec: RuleSpec, observed: Observed) -> tuple[str, ...]:

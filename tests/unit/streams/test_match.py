@@ -200,3 +200,9 @@ def test_a_score_meets_the_version_in_effect_at_its_subjects_ingest_time() -> No
 def test_what_is_neither_score_nor_chunk_is_refused() -> None:
     with pytest.raises(Undecodable, match="expected a Score, found Example"):
         matches([example_received(Example(project="p", example_id="e", fields=b"{}"))], configured())
+
+
+def test_a_verdict_that_came_late_says_so_in_the_alert() -> None:
+    configuration = configured(("Rule", "r", rule()))
+    (event,) = events(configuration, score_received(score(late=True)))
+    assert [one.reason for one in event.evaluated] == ["judged late: x is bad"]
