@@ -45,13 +45,14 @@ _FORMS = (
         + r"(?:sk-(?:ant|proj|svcacct|admin|or|lf)-[\w-]{16,255}|sk-[A-Za-z0-9]{20,255}|sk_live_[A-Za-z0-9]{16,255})",
     ),
     _pattern("eyJ", r"(?<![\w-])eyJ[\w-]{8,4096}\.eyJ[\w-]{8,8192}\.[\w-]{16,1024}"),
+    _pattern("vd_[0-9a-f]", _START + r"vd_[0-9a-f]{12}_[A-Za-z0-9_-]{43}"),
     _pattern("earer ", r"(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,4096}=*"),
     _pattern(
         "PRIVATE KEY-",
         r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----(?:[^-]|-(?!----)){16,16384}-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----",
     ),
 )
-"""(gate, the secret itself): AWS, Google, GitHub, Slack, OpenAI and Anthropic, Stripe, JWT, bearer tokens, PEM."""
+"""(gate, the secret itself): AWS, Google, GitHub, Slack, OpenAI and Anthropic, Stripe, JWT, our own keys, bearer tokens, PEM."""
 
 _WORD = r"(?:key|ken|kie|assw(?:or)?d|assphrase|secret|uthorization)" + _SEPARATOR
 """The gate of the gate of names: both are tried on the text in lower case, and this one is faster on texts that have none."""

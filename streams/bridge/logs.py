@@ -84,9 +84,7 @@ def _selected(body: bytes, groups: list[wire.Group]) -> Accepted:
     groups = [group for group in groups if group.spans]
     kept = sum(len(group.spans) for group in groups)
     metrics.LOGS_LET_GO.inc(sent - kept - rejected.total())
-    for piece in wire.pieces(
-        body, groups, 2 * PARSED_BYTES
-    ):  # half of each is records: what they share is not parsed for each
+    for piece in wire.pieces(body, groups, 2 * PARSED_BYTES):  # as spans are: what records share is not parsed for each
         ExportLogsServiceRequest.FromString(piece)
     unchanged = kept == sent > 0 and len(body) <= RECORD_BYTES
     records = (body,) if unchanged else tuple(wire.pieces(body, groups, RECORD_BYTES))

@@ -15,6 +15,7 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA04up8hoqzS1\n-----END RS
         ("git clone https://ghp_16C7e42F292c6912E7710c838347Ae178B4a@github.com", "git clone https://***@github.com"),
         ("github_pat_11ABCDEFG0abcdefghijklmnop", "***"),
         ("xoxb-123456789012-abcdefghijkl", "***"),
+        ("vd_0123456789ab_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG", "***"),
         ("POST https://hooks.slack.com/services/T000/B000/XXXXXXXXXXXXXXXX", "POST https://hooks.slack.com/***"),
         ("key sk-proj-abcdefghijklmnop_qrst", "key ***"),
         ("key sk-ant-api03-abcdefghijklmnop", "key ***"),
