@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,11 @@ def test_kafka_knows_every_setting_that_the_compose_file_gives_it(kafka: str) ->
     assert int(given["KAFKA_MESSAGE_MAX_BYTES"]) == int(known["message.max.bytes"].value)
 
 
+def by_default(value: str) -> str:
+    """What Compose makes of `${NAME:-value}` when nobody sets the name."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
+
+
 class Composition:
     """The services of the compose file as processes: the same commands and environments, other hosts and ports."""
 
@@ -104,7 +109,7 @@ class Composition:
         self.running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
 
     def environment(self, service: Mapping[str, Any], port: int) -> dict[str, str]:
-        given = {name: self._replaced.get(value, value) for name, value in service["environment"].items()}
+        given = {name: by_default(self._replaced.get(value, value)) for name, value in service["environment"].items()}
         if "VEDETTE_BOOTSTRAP_ADMIN_KEY_FILE" in given:
             given["VEDETTE_BOOTSTRAP_ADMIN_KEY_FILE"] = str(self.key)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("VEDETTE_", "OTEL_"))}
@@ -114,14 +119,18 @@ class Composition:
     def shell(self, command: str, **variables: str) -> str:
         """Runs what a page or an entry point says."""
         env = {**self.environment(SERVICES["setup"], 0), **variables}
-        return subprocess.run(["sh", "-ec", command], check=True, capture_output=True, text=True, env=env, timeout=120, cwd=self.home).stdout  # fmt: skip
+        done = subprocess.run(
+            ["sh", "-ec", command], capture_output=True, text=True, env=env, timeout=120, cwd=self.home
+        )
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stderr}"
+        return done.stdout
 
     def start(self, name: str) -> None:
         port = free_port()
-        log = (self.home / f"{name}.log").open("wb")
         command = ["vedette", *SERVICES[name]["command"]]
         environment = self.environment(SERVICES[name], port)
-        process = subprocess.Popen([BIN / command[0], *command[1:]], env=environment, stdout=log, stderr=log, cwd=self.home)  # fmt: skip
+        with (self.home / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen([BIN / command[0], *command[1:]], env=environment, stdout=log, stderr=log, cwd=self.home)  # fmt: skip
         self.running[name] = process, port
 
     def is_healthy(self, name: str) -> bool:
@@ -165,6 +174,7 @@ def test_the_services_of_the_compose_file_carry_a_span_to_clickhouse_and_leave_w
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"http://127.0.0.1:{composition.otlp}/v1/traces", headers=headers)))  # fmt: skip
     with provider.get_tracer("agent").start_as_current_span("answer") as span:
         trace = f"{span.get_span_context().trace_id:032x}"
-    client = get_client(dsn=f"{clickhouse}/{database}")
-    until(lambda: client.query("SELECT project, trace_id FROM spans FINAL").result_rows == [("shop", trace)], 30)
+    provider.shutdown()
+    with closing(get_client(dsn=f"{clickhouse}/{database}")) as client:
+        until(lambda: client.query("SELECT project, trace_id FROM spans FINAL").result_rows == [("shop", trace)], 30)
     assert set(composition.stop().values()) == {0}
