@@ -44,7 +44,7 @@ class Topic(StrEnum):
     CONFIG = "vedette.config"
     """[project or "", kind, name, version] -> ConfigEntry; one partition, kept for ever"""
     SCHEMAS = "vedette.schemas"
-    """fingerprint in hex -> Avro writer schema as JSON text"""
+    """fingerprint, or frame of a registry's id, in hex -> Avro writer schema as JSON text"""
     DATASET_ITEMS = "vedette.dataset-items"
     """[project, dataset, id] -> DatasetItem"""
     DLQ = "vedette.dlq"

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge
 from schemas.codec import Undecodable
 from schemas.contents import SpanContents
 from schemas.ids import record_key
+from schemas.rule import Tick
 from schemas.span import TraceChunk
 from schemas.topics import Topic
 from streams import loop
@@ -104,7 +105,7 @@ def job(settings: Settings) -> Loop:
         settings,
         reads={Topic.SPAN_CONTENTS: SpanContents},
         handle=complete.handle,
-        writes=(TraceChunk,),
+        writes=(TraceChunk, Tick),
         keeper=complete,
         held=complete.held,
     )

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from schemas.codec import Schemas, Undecodable, UnknownSchema
 from schemas.config import ConfigEntry
 from schemas.topics import Topic
 from streams import kafka, topics
 from streams.logic.configuration import TAKES_EFFECT_AFTER_MS, Configuration
-from streams.schema_topic import SchemaTopic
+from streams.schema_topic import SchemaTopic, schema_frame
 from streams.settings import Settings
 
 log = structlog.get_logger()
@@ -93,12 +93,13 @@ class ConfigFeed:
         message = consumer.poll(CONFIRM_EVERY_S)
         if message is None or message.error():
             return position
-        self._take(message.value() or b"", message.timestamp()[1])
+        self._take(message)
         return (message.offset() or 0) + 1
 
-    def _take(self, value: bytes, appended_at: int) -> None:
+    def _take(self, message: Message) -> None:
+        appended_at = message.timestamp()[1]
         try:
-            entry = self._decode(value)
+            entry = self._decode(message.value() or b"", schema_frame(message))
         except Undecodable as error:  # only the api writes here
             log.error("configuration entry skipped", error=str(error))
             return
@@ -106,10 +107,10 @@ class ConfigFeed:
         if self._on_entry:
             self._on_entry(entry, appended_at)
 
-    def _decode(self, value: bytes) -> ConfigEntry:
+    def _decode(self, value: bytes, frame: bytes) -> ConfigEntry:
         while True:
             try:
-                return self._schemas.decode(ConfigEntry, value)
+                return self._schemas.decode(ConfigEntry, value, frame)
             except UnknownSchema as unknown:
                 self._schema_topic.wait_for(unknown, patience_s=float("inf"))
 

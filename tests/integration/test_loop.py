@@ -79,7 +79,7 @@ def test_what_cannot_be_decoded_goes_to_the_dlq_and_the_job_goes_on(installation
     assert dict(dead.headers() or ()) == {
         **own,
         "vedette-error-class": b"Undecodable",
-        "vedette-error-message": b"not Avro single-object encoding: begins with 67617262616765",
+        "vedette-error-message": b"neither Avro single-object encoding nor a schema registry's: begins with 67617262616765",
         "vedette-error-job": b"echo",
         "vedette-error-topic": b"vedette.examples",
         "vedette-error-partition": b"1",
@@ -118,7 +118,7 @@ def test_too_many_undecodable_records_in_a_row_stop_the_job_loudly(installation:
     assert isinstance(error, RuntimeError)
     assert str(error) == (
         "5 records in a row cannot be read on vedette.examples, which our own jobs write: a bad release? The last one: "
-        "not Avro single-object encoding: begins with c301. They are on vedette.dlq; VEDETTE_DLQ_LIMIT raises the limit"
+        "neither Avro single-object encoding nor a schema registry's: begins with c301. They are on vedette.dlq; VEDETTE_DLQ_LIMIT raises the limit"
     )
     assert Counter(m.value() for m in installation.messages(Topic.DLQ)) == {b"one bad one": 20, b"\xc3\x01": 5}
 

@@ -110,9 +110,9 @@ def test_an_unknown_schema_is_asked_for_by_its_fingerprint() -> None:
     with pytest.raises(UnknownSchema, match=wanted) as asked:
         schemas.decode(NEW, encode(OLD(project="p")))
     assert asked.value.fingerprint_hex == wanted
-    assert not schemas.knows(wanted)
+    assert not schemas.settled(asked.value.frame)
     schemas.add(schema_text(OLD))
-    assert schemas.knows(wanted)
+    assert schemas.settled(asked.value.frame)
     assert schemas.decode(NEW, encode(OLD(project="p"))) == NEW(project="p")
 
 
