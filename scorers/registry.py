@@ -7,11 +7,31 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas.documents.scorer import ScorerSpec
 from scorers.contains import Contains
+from scorers.cost import Cost
+from scorers.json_schema import JsonSchema
+from scorers.language import Language
 from scorers.latency import Latency
+from scorers.not_empty import NotEmpty
+from scorers.number import Number
+from scorers.pii import Pii
+from scorers.refusal import Refusal
 from scorers.regex import Regex
 from scorers.scorer import Scorer
+from scorers.tool_error import ToolError
 
-TYPES: dict[str, type[Any]] = {"contains": Contains, "latency": Latency, "regex": Regex}
+TYPES: dict[str, type[Any]] = {
+    "contains": Contains,
+    "cost": Cost,
+    "json-schema": JsonSchema,
+    "language": Language,
+    "latency": Latency,
+    "not-empty": NotEmpty,
+    "number": Number,
+    "pii": Pii,
+    "refusal": Refusal,
+    "regex": Regex,
+    "tool-error": ToolError,
+}
 
 
 def build(spec: ScorerSpec) -> Scorer:
@@ -28,7 +48,22 @@ def build(spec: ScorerSpec) -> Scorer:
     try:
         scorer: Scorer = TypeAdapter(cls).validate_python(spec.with_)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(["with", *(str(part) for part in first["loc"])])
-        raise ValueError(f"{spec.type}: {where}: {first['msg']}, got {first.get('input')!r}") from None
+        raise ValueError(f"{spec.type}: {_explained(error, list(cls.__dataclass_fields__))}") from None
     return scorer
+
+
+def _explained(error: ValidationError, settings: list[str]) -> str:
+    """A setting that there is not comes first: another one that is missing is the same one, spelt right."""
+    problems = error.errors(include_url=False)
+    first = next((one for one in problems if one["type"] == "unexpected_keyword_argument"), problems[0])
+    where, kind = ".".join(["with", *(str(part) for part in first["loc"])]), first["type"]
+    if kind == "unexpected_keyword_argument":
+        near = difflib.get_close_matches(str(first["loc"][-1]), settings, 1)
+        return (
+            f"{where}: no such setting; {f'did you mean {near[0]!r}?' if near else 'there are ' + ', '.join(settings)}"
+        )
+    if kind == "missing_argument" or kind == "missing":
+        return f"{where}: it is required"
+    if kind == "value_error":
+        return f"{where}: {first['ctx']['error']}"
+    return f"{where}: {first['msg']}, got {repr(first['input'])[:100]}"

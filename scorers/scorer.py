@@ -6,6 +6,7 @@ from typing import Protocol
 from pydantic import ConfigDict
 
 from schemas.subject import Subject
+from scorers.supply import supplied_by
 
 SETTINGS = ConfigDict(extra="forbid")
 """Of every scorer's dataclass: an unknown setting is an error."""
@@ -25,24 +26,42 @@ class Verdict:
     """The subject lacks what the scorer reads; the reason names the setting that would supply it."""
 
 
+class Transient(Exception):
+    """It cannot be judged now and may be later: tried again, after `retry_after_s` if the other side said so."""
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
 class Scorer(Protocol):
     """Judges one subject. Its fields are its configuration."""
 
     async def judge(self, subject: Subject) -> Verdict:
-        """Returns the verdict; whatever it raises becomes an `error` with the exception's text as reason."""
+        """Returns the verdict; whatever else it raises becomes an `error` with the exception's text as reason.
+
+        Raises:
+            Transient: it cannot be judged now.
+
+        """
         ...
 
 
 def lacks(subject: Subject, field: str) -> Verdict:
     """Returns the verdict on a subject without the field that a scorer reads."""
-    return Verdict(skipped=True, reason=f"the {subject.kind} has no {field!r}; {_supplied_by(subject, field)}")
+    return Verdict(skipped=True, reason=f"the {subject.kind} has no {field!r}; {_remedy(subject, field)}")
 
 
-def _supplied_by(subject: Subject, field: str) -> str:
+def lacks_number(subject: Subject, name: str) -> Verdict:
+    """Returns the verdict on a subject without the number that a scorer reads: cost_usd, tokens, ..."""
+    remedy = supplied_by(subject.dialect, name) if subject.kind == "span" else "use `target: span`"
+    return Verdict(skipped=True, reason=f"the {subject.kind} has no {name!r}; {remedy}")
+
+
+def _remedy(subject: Subject, field: str) -> str:
     if subject.kind == "example":
         return f"send it in the example's fields, or name one of those it has in `with.field` instead of {field!r}"
     if field not in ("input", "output"):
         return "a span's fields are input and output"
-    if subject.dialect in ("otel-genai", ""):
-        return "content is off by default: set OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true in the agent"
-    return "the instrumentation must capture content; narrow `online.filter` (kind, agent, span) to spans that have it"
+    return supplied_by(subject.dialect, field, tool=subject.span_kind == "tool")
