@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.documents.base import Name
+from streams.logic.retention import DEFAULT, parse
 
 
 class Settings(BaseSettings):
@@ -26,8 +29,24 @@ class Settings(BaseSettings):
         default=12, ge=1, le=1000, description="of the topics at their creation; never changed in place"
     )
     replication: int = Field(default=1, ge=1, description="of the topics at their creation; 3 in a cluster")
-    otlp_topics: dict[str, str] = Field(
+    otlp_topics: dict[str, Name] = Field(
         default={}, description="further raw topics (a Collector's) and the project of each"
+    )
+    schema_registry: SecretStr = Field(
+        default=SecretStr(""), description="http(s)://user:password@host:port of a schema registry; empty: none"
+    )
+    schema_registry_client: dict[str, str] = Field(
+        default={},
+        description="further settings of confluent-kafka's registry client, dots as underscores: VEDETTE_SCHEMA_REGISTRY_CLIENT__SSL_CA_LOCATION",
+    )
+    schema_registry_write: bool = Field(
+        default=True, description="false: read by the registry, write without it; the first step of turning it on"
+    )
+    content_wait_s: float = Field(
+        default=10,
+        ge=0,
+        le=300,
+        description="seconds that a span waits for content in log events, if its instrumentation may send such; 0: never",
     )
 
     clickhouse_url: SecretStr = Field(
@@ -39,12 +58,22 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_.-]{0,100}$",
         description="name of a cluster with replication; empty: one server",
     )
-    retention_days: int = Field(default=90, ge=1, description="of spans, examples, scores and matches in ClickHouse")
-    history_days: int = Field(default=400, ge=1, description="of alerts and deliveries in ClickHouse")
+    retention: str = Field(
+        default=DEFAULT,
+        description="how long topics and tables keep what: raw and dlq (topics), spans, scores and alerts (tables, and topics with the same); docs/clickhouse.md",
+    )
+    clickhouse_admin_url: SecretStr | None = Field(
+        default=None,
+        description="http(s)://user:password@host:port of a ClickHouse user that may make users; for `keys create --clickhouse`",
+    )
+    clickhouse_readers_dir: Path | None = Field(
+        default=None, description="of the local ClickHouse, which takes its users from files; set by `vedette up`"
+    )
 
     host: str = Field(default="127.0.0.1", description="address that everything of a job listens on")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="/livez, /readyz and /metrics of a job; 0: none")
     otlp_http_port: int = Field(default=4318, ge=0, le=65535)
+    otlp_grpc_port: int = Field(default=4317, ge=0, le=65535, description="of the bridge, OTLP over gRPC; 0: none")
     api_port: int = Field(default=8787, ge=0, le=65535)
     api_url: str = Field(
         default="http://127.0.0.1:8787", description="where the api job answers; the bridge passes /api/v1 on to it"
@@ -65,11 +94,35 @@ class Settings(BaseSettings):
         description="environment names that {env: NAME} may read, by project; * for all projects, or for all names",
     )
 
+    later_wait_s: float = Field(
+        default=72 * 3600,
+        ge=0,
+        le=6 * 24 * 3600,
+        description="seconds that an evaluation waits for a scorer that does not exist or cannot judge now, at most as long as `spans` are retained, less 1 h; 0: not at all",
+    )
+    later_tries: int = Field(default=100, ge=1, description="of a scorer that cannot judge now, before it is given up")
+    later_most: int = Field(
+        default=100_000,
+        ge=1,
+        description="evaluations that wait for one scorer of a project, three times as many for all of them in a partition; more are skipped at once",
+    )
+    later_pace: int = Field(
+        default=200,
+        ge=1,
+        description="evaluations of one project that a worker lets go in a second when what they waited for comes",
+    )
+
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(default=True, description="false: for people, in colour on a terminal")
     dlq_limit: int = Field(
         default=100, ge=1, description="undecodable records in a row on a topic of our own after which a job stops"
     )
+
+    @field_validator("retention")
+    @classmethod
+    def _readable_retention(cls, text: str) -> str:
+        parse(text)
+        return text
 
     def environment(self) -> dict[str, str]:
         """Returns the variables that give a child process these settings."""

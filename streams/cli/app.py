@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, configuration, jobs, kafka, keys, local
+from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, tail
 from streams.cli.failure import Failure
 
 
@@ -47,7 +47,6 @@ app = typer.Typer(
     cls=Commands,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.callback()(_help)
 
@@ -62,12 +61,13 @@ PANELS: dict[str, tuple[Command, ...]] = {
         configuration.delete,
         configuration.schema,
     ),
-    "Operations": (kafka.topics, kafka.migrate, kafka.tail),
+    "Operations": (doctor.doctor, kafka.topics, kafka.migrate, tail.tail),
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "keys": ("API keys.", {"create": keys.create, "ls": keys.ls, "revoke": keys.revoke}),
     "alerts": ("Alerts.", {"ls": alerts.ls}),
-    "dlq": ("Dead letters: what could not be handled.", {"ls": kafka.dlq_ls, "show": kafka.dlq_show}),
+    "datasets": ("What rules and people collected.", {"ls": datasets.ls, "export": datasets.export}),
+    "dlq": ("Dead letters: what could not be handled.", {"ls": dlq.ls, "show": dlq.show_one, "replay": dlq.replay}),
 }
 
 for panel, commands in PANELS.items():

@@ -26,6 +26,10 @@ class Client:
         self._key = key
         self._timeout_s = timeout_s
 
+    def within(self, timeout_s: float) -> "Client":
+        """Returns a client that waits so long for an answer, in seconds."""
+        return Client(self.url, self._key, timeout_s)
+
     def get(self, path: str, **query: str | None) -> Any:
         """Returns the answer to GET. Raises `ApiError`."""
         return self._call("GET", path, None, query)

@@ -3,12 +3,14 @@
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs: starting stays fast
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streams.cli import completion
 from streams.cli.client import Client
 from streams.cli.failure import USAGE, Failure
 
@@ -22,7 +24,10 @@ DataDirOption = Annotated[
     typer.Option("--data-dir", envvar="VEDETTE_DATA_DIR", help="of the local stack (default .vedette)", show_default=False),
 ]  # fmt: skip
 ProjectOption = Annotated[
-    str | None, typer.Option("--project", "-p", help="default: the key's only project, else default")
+    str | None,
+    typer.Option(
+        "--project", "-p", help="default: the key's only project, else default", autocompletion=completion.projects
+    ),
 ]
 OutputOption = Annotated[str, typer.Option("--output", "-o", help="table, json or yaml")]
 
@@ -77,6 +82,9 @@ def settings(data_dir: Path | None) -> "Settings":
         Failure: neither names a Kafka, or a variable is wrong.
 
     """
+    import structlog
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for data
     if not os.environ.get("VEDETTE_BOOTSTRAP_SERVERS"):
         from streams.local.datadir import DataDir
         from streams.local.facts import facts

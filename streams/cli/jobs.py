@@ -12,10 +12,12 @@ from streams.cli import context
 from streams.cli.failure import USAGE, Failure
 
 JOBS = {
-    "bridge": ("streams.bridge.job", "Takes OTLP and examples in over HTTP and puts them on Kafka."),
+    "bridge": ("streams.bridge.job", "Takes OTLP and examples in over HTTP and gRPC and puts them on Kafka."),
     "normalise": ("streams.normalise", "Turns raw OTLP into canonical spans, by trace."),
+    "complete": ("streams.complete", "Joins spans with the content that log events tell."),
     "sample": ("streams.sample", "Decides which subjects are scored, and by which scorers."),
     "score": ("streams.score", "Runs scorers of one or more classes."),
+    "later": ("streams.later", "Lets go what waits for a scorer, or for another try."),
     "match": ("streams.match", "Asks of every span and score which rules it satisfies."),
     "count": ("streams.count", "Counts matches in windows and opens, renews and resolves alerts."),
     "deliver": ("streams.deliver", "Tells people about alerts."),
@@ -32,6 +34,7 @@ FLAGS = {
     "host": "address that everything of the job listens on",
     "metrics_port": "/livez, /readyz and /metrics; 0: none",
     "otlp_http_port": "of the bridge",
+    "otlp_grpc_port": "of the bridge, OTLP over gRPC; 0: none",
     "api_port": "of the api",
     "api_url": "where the api job answers",
     "public_url": "begins the links in alerts",

@@ -32,8 +32,10 @@ from streams.settings import Settings
 JOBS: dict[str, tuple[str, ...]] = {
     "bridge": ("bridge",),
     "normalise": ("normalise",),
+    "complete": ("complete",),
     "sample": ("sample",),
     "score": ("score", "--class", "code"),
+    "later": ("later",),
     "match": ("match",),
     "count": ("count",),
     "deliver": ("deliver",),
@@ -199,6 +201,7 @@ def _database() -> str:
 def _prepare(settings: Settings) -> None:
     """Topics and tables, made by the same code as `vedette topics` and `vedette migrate`."""
     topics.create(settings)
+    topics.retain(settings)
     server = connect(settings.clickhouse_url.get_secret_value(), settings.clickhouse_database)
     migrate.migrate(server, store.flavour(settings))
     server.close()
@@ -206,7 +209,8 @@ def _prepare(settings: Settings) -> None:
 
 def environment(known: Facts, data: DataDir, ports: Ports, options: Options) -> dict[str, str]:
     """Returns what every job is told beyond the addresses of the servers."""
-    return {
+    own = {} if options.clickhouse_url else {"VEDETTE_CLICKHOUSE_READERS_DIR": str(clickhouse.readers(data.clickhouse))}
+    return own | {
         "VEDETTE_PARTITIONS": os.environ.get("VEDETTE_PARTITIONS", PARTITIONS),
         "VEDETTE_HOST": options.host,
         "VEDETTE_OTLP_HTTP_PORT": str(ports.otlp_http),

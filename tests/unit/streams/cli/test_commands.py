@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from streams.cli import jobs, reader
 from streams.cli.app import GROUPS, app
-from streams.cli.kafka import READABLE
+from streams.cli.completion import READABLE
 from streams.settings import Settings
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("VEDETTE_", "JUDGMENT_"))}
