@@ -84,6 +84,8 @@ class Endpoint:
     query: tuple[str, ...] = ()
     body: TypeAdapter[Any] | None = None
     status: int = 200
+    refusal: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    """What the body of a refusal becomes."""
 
 
 def application(endpoints: Sequence[Endpoint], services: Services) -> Starlette:
@@ -108,9 +110,9 @@ def _answering(endpoint: Endpoint, services: Services) -> Callable[[Request], Aw
             )
             return _json(await endpoint.handle(call), endpoint.status)
         except Refused as refused:
-            return _json(refused.body, refused.status)
+            return _json(endpoint.refusal(refused.body), refused.status)
         except NotWritten as error:
-            return _json({"error": "kafka_unavailable", "message": f"{error}; try again"}, 503)
+            return _json(endpoint.refusal({"error": "kafka_unavailable", "message": f"{error}; try again"}), 503)
 
     return answer
 

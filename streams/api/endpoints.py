@@ -35,8 +35,8 @@ async def put_documents(call: Call) -> Any:
         planned = _planned(call, checked)
         return planned, [one.entry for one in planned if one.result != "unchanged"]
 
-    planned = await _append(call.services.config, decide)
-    await _in_effect(call.services.config, [one.key for one in planned])
+    planned = await append(call.services.config, decide)
+    await in_effect(call.services.config, [one.key for one in planned])
     return {"documents": [one.told() for one in planned]}
 
 
@@ -90,8 +90,8 @@ async def delete_document(call: Call) -> Any:
             raise Refused(404, "not_found", f"there is no {kind} {name!r} in project {project}")
         return before.version, [documents.deletion(before, call.caller.id)]
 
-    version = await _append(config, decide)
-    await _in_effect(config, [(kind, project, name)])
+    version = await append(config, decide)
+    await in_effect(config, [(kind, project, name)])
     rules = documents.still_refer(config.configuration, kind, project, name)
     warnings = [f"rule {rule!r} still names it" for rule in rules]
     return {"kind": kind, "project": project, "name": name, "result": "deleted", "version": version, "warnings": warnings}  # fmt: skip
@@ -108,8 +108,8 @@ async def create_key(call: Call) -> Any:
     """Makes a key; its text is in this answer and nowhere else."""
     text, entry = keys.made(call.read(NEW_KEY), call.caller, os.urandom(32), os.urandom(6))
     config = call.services.config
-    await _append(config, lambda: (None, [entry]))
-    await _in_effect(config, [("Key", "", entry.name)])
+    await append(config, lambda: (None, [entry]))
+    await in_effect(config, [("Key", "", entry.name)])
     created = config.configuration.newest("Key", "", entry.name)
     if created is None:
         raise Refused(409, "revoked", f"key {entry.name} was revoked meanwhile")
@@ -131,8 +131,8 @@ async def revoke_key(call: Call) -> Any:
             raise Refused(404, "not_found", f"there is no key {identity}; `vedette keys ls` lists them")
         return None, [documents.deletion(seen[identity], call.caller.id)]
 
-    await _append(config, decide)
-    await _in_effect(config, [("Key", "", identity)])
+    await append(config, decide)
+    await in_effect(config, [("Key", "", identity)])
     return {"id": identity, "result": "revoked"}
 
 
@@ -144,7 +144,7 @@ async def create_reader(call: Call) -> Any:
     kept = readers.place(services.settings)
     name, password = await asyncio.to_thread(readers.make, wanted, kept, os.urandom(6), os.urandom(24))
     entry = readers.entry_of(name, wanted, call.caller.id)
-    await _append(services.config, lambda: (None, [entry]))
+    await append(services.config, lambda: (None, [entry]))
     return {"id": name, "project": wanted.project, "password": password, **readers.access(services.settings)}
 
 
@@ -160,7 +160,7 @@ async def remove_reader(call: Call) -> Any:
     if name not in seen:
         raise Refused(404, "not_found", f"there is no reader {name}; `vedette keys ls` lists them")
     await asyncio.to_thread(readers.remove, readers.place(call.services.settings), name)
-    await _append(config, lambda: (None, [documents.deletion(seen[name], call.caller.id)]))
+    await append(config, lambda: (None, [documents.deletion(seen[name], call.caller.id)]))
     return {"id": name, "result": "revoked"}
 
 
@@ -199,8 +199,8 @@ async def get_openapi(_: Call) -> Any:
     return openapi(ENDPOINTS, VERSION)
 
 
-async def _append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEntry]]]) -> T:
-    """Decides and appends with nobody in between, in a thread: both may wait for Kafka."""
+async def append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEntry]]]) -> T:
+    """Decides and appends with nobody in between, in a thread: both may wait for Kafka. Returns the first of what was decided."""
 
     def work() -> T:
         with config.turn:
@@ -212,7 +212,8 @@ async def _append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEn
     return await asyncio.to_thread(work)
 
 
-async def _in_effect(config: ConfigLog, of: Sequence[Key]) -> None:
+async def in_effect(config: ConfigLog, of: Sequence[Key]) -> None:
+    """Returns when every job acts on the newest versions of these documents."""
     await asyncio.sleep(config.seconds_to_effect(of))
 
 

@@ -19,6 +19,7 @@ from streams.api import keys
 from streams.api.alerts import AlertFeed
 from streams.api.app import application
 from streams.api.endpoints import ENDPOINTS
+from streams.api.judgeval.endpoints import ENDPOINTS as JUDGEVAL
 from streams.api.publish import ConfigLog
 from streams.api.services import Services
 from streams.secret import resolve
@@ -56,7 +57,7 @@ class Api:
         """Answers until `stopping` is set."""
         services = Services(self._settings, self.config, self._feed.alerts, self._secret_problem)
         server = Server(
-            application(ENDPOINTS, services),
+            application((*ENDPOINTS, *JUDGEVAL), services),
             address=self._settings.host,
             port=self._settings.api_port,
             interface=Interfaces.ASGINL,

@@ -58,9 +58,10 @@ class _Named(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Records by key, and what the sender is told."""
+    """Records by key, the project that they are of, and what the sender is told."""
 
     records: tuple[tuple[bytes, bytes], ...]
+    project: str
     answer: bytes
 
 
@@ -97,7 +98,7 @@ class Examples:
         known = self.configuration.in_effect("Scorer", project, self.now_ms()) if asked else {}
         unknown = sorted(asked - known.keys())
         told = {"accepted": len(ids), "ids": ids, "rejected": rejected, "unknown_scorers": unknown}
-        return Taken(tuple(records), orjson.dumps(told))
+        return Taken(tuple(records), project, orjson.dumps(told))
 
     def _id(self, project: str, idempotency_key: str, index: int) -> str:
         if idempotency_key:

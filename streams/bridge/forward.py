@@ -7,7 +7,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from streams.bridge.answer import Headers, Refused
+from streams.bridge.answer import Form, Headers, Refused
 from streams.bridge.rsgi import HTTPProtocol, Scope
 
 log = structlog.get_logger()
@@ -39,12 +39,12 @@ class Forward:
             timeout=TIMEOUT, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         )
 
-    async def pass_on(self, scope: Scope, proto: HTTPProtocol) -> None:
-        """Answers with what the api answers, or 502 or 503 with the way out when it does not."""
+    async def pass_on(self, scope: Scope, proto: HTTPProtocol, form: Form) -> None:
+        """Answers with what the api answers, or in this form 502 or 503 with the way out when it does not."""
         try:
             await self._exchange(scope, proto)
         except Refused as refused:
-            answer = refused.answer("json")
+            answer = refused.answer(form)
             proto.response_bytes(answer.status, answer.all_headers(), answer.body)
 
     async def _exchange(self, scope: Scope, proto: HTTPProtocol) -> None:

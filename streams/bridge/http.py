@@ -15,10 +15,10 @@ from schemas.topics import Topic
 from streams.bridge import body, logs, metrics, otlp
 from streams.bridge.admit import Caller, Gate, project_of
 from streams.bridge.answer import JSON, PROTOBUF, Answer, Form, Refused
-from streams.bridge.examples import Examples
+from streams.bridge.examples import Examples, Taken
 from streams.bridge.forward import Forward
 from streams.bridge.headers import Fields, Marks, content_type_of, encoding_of, header, marks_of
-from streams.bridge.judgeval import Ask, Judgeval, ask_of, is_passed_on, project_asked
+from streams.bridge.judgeval import Ask, Judgeval, ask_of, is_own, is_passed_on
 from streams.bridge.limits import Limits
 from streams.bridge.publish import Outgoing, Publisher, Unavailable
 from streams.bridge.rsgi import Headers, HTTPProtocol, ProtocolClosed, ProtocolError, Scope
@@ -79,8 +79,10 @@ class Bridge:
             return
         self.in_flight += 1
         try:
-            if scope.path.startswith(API) or is_passed_on(scope.path):
-                await self.forward.pass_on(scope, proto)
+            if scope.path not in PATHS and is_passed_on(scope.path):
+                await self.forward.pass_on(scope, proto, "judgeval")
+            elif scope.path.startswith(API):
+                await self.forward.pass_on(scope, proto, "json")
             else:
                 answer = await self._answer(scope, proto)
                 self._count(scope.path, answer.status)
@@ -204,21 +206,8 @@ class Bridge:
 
         """
         caller, project = self._admitted(scope, headers)
-        content_type_of(headers, JSON)
-        with self.held.request() as charge:
-            sent = await body.read(headers, proto, self.limits, charge)
-            plain = await self._plain(sent, encoding_of(headers), caller)
-            charge(len(plain))
-            self.gate.bytes.take(caller.key_id, len(plain))
-            taken = await self._aside(
-                len(plain), self.examples.take, plain, project, header(headers, "idempotency-key")
-            )
-            if taken.records:
-                marks = marks_of(headers, project, "avro/binary")
-                await self._publish([Outgoing(Topic.EXAMPLES, key, record, marks) for key, record in taken.records])
-        metrics.EXAMPLES.inc(len(taken.records))
-        metrics.BYTES.inc(len(plain))
-        return Answer(200, JSON, taken.answer)
+        key = header(headers, "idempotency-key")
+        return await self._write(headers, proto, caller, lambda plain: self.examples.take(plain, project, key))
 
     async def take_judgeval(self, ask: Ask, scope: Scope, headers: Headers, proto: HTTPProtocol) -> Answer:
         """Answers a call of judgeval's; what it brings is on `vedette.examples` and acknowledged before the answer is 200.
@@ -229,17 +218,23 @@ class Bridge:
 
         """
         caller = self._caller(headers, scope.client.rpartition(":")[0])
+        asked = _asked(headers)
+        take = partial(self.judgeval.take, ask, lambda named: project_of(caller, asked or named))
+        return await self._write(headers, proto, caller, take)
+
+    async def _write(
+        self, headers: Headers, proto: HTTPProtocol, caller: Caller, take: Callable[[bytes], Taken]
+    ) -> Answer:
+        """Reads a body of JSON and writes the examples that are in it."""
         content_type_of(headers, JSON)
         with self.held.request() as charge:
             sent = await body.read(headers, proto, self.limits, charge)
             plain = await self._plain(sent, encoding_of(headers), caller)
             charge(len(plain))
             self.gate.bytes.take(caller.key_id, len(plain))
-            document = await self._aside(len(plain), self.judgeval.read, plain)
-            project = project_of(caller, _asked(headers) or project_asked(ask, document))
-            taken = await self._aside(len(plain), self.judgeval.take, ask, document, project)
+            taken = await self._aside(len(plain), take, plain)
             if taken.records:
-                marks = marks_of(headers, project, "avro/binary")
+                marks = marks_of(headers, taken.project, "avro/binary")
                 await self._publish([Outgoing(Topic.EXAMPLES, key, record, marks) for key, record in taken.records])
         metrics.EXAMPLES.inc(len(taken.records))
         metrics.BYTES.inc(len(plain))
@@ -273,7 +268,7 @@ class Bridge:
         metrics.ACK_SECONDS.observe(time.perf_counter() - began)
 
     def _count(self, path: str, status: int) -> None:
-        known = path if path in PATHS else "other"
+        known = path if path in PATHS else "judgeval" if is_own(path) else "other"
         counter = self._counts.get((known, status))
         if counter is None:
             counter = self._counts[known, status] = metrics.REQUESTS.labels(known, str(status))
@@ -303,7 +298,7 @@ def refusal(error: Exception, path: str) -> Refused:
 
 def _form(path: str, headers: Headers) -> Form:
     """OTLP's own errors for OTLP's paths, in the encoding of the request."""
-    if ask_of(path) is not None:
+    if is_own(path):
         return "judgeval"
     if path == EXAMPLES or not path.startswith(("/v1/", "/otel/")):
         return "json"
