@@ -44,8 +44,8 @@ LOCK := uv pip compile --universal --generate-hashes --python-version 3.11 --no-
 
 lock:             ## renews the locks; needs uv
 	$(LOCK) --extra local --extra registry --extra dev --no-emit-package pandas --no-emit-package pyarrow --no-emit-package numpy \
-	  pyproject.toml -o requirements.lock
-	$(LOCK) --extra registry pyproject.toml -o deploy/requirements.lock
+	  pyproject.toml sdk/pyproject.toml -o requirements.lock
+	$(LOCK) --extra registry pyproject.toml sdk/pyproject.toml -o deploy/requirements.lock
 	$(LOCK) deploy/build.in -o deploy/build.lock
 
 clean:            ## removes the environment, never data

@@ -1,19 +1,18 @@
-"""The `vedette` command. The SDK brings `env`; what the pipeline brings is found by the entry-point group `vedette.commands`."""
+"""The `vedette` command. The SDK brings `run` and `env`; what the pipeline brings is found by the entry-point group `vedette.commands`."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 from vedette import __version__
 
 GROUP = "vedette.commands"
-NAMES = ("VEDETTE_API_URL", "VEDETTE_API_KEY", "JUDGMENT_API_URL", "JUDGMENT_API_KEY", "JUDGMENT_ORG_ID")
 WITHOUT_PIPELINE = (
-    "this machine has only Vedette's SDK, which knows `vedette env`; `{command}` comes with the pipeline: install the distribution "
+    "this machine has only Vedette's SDK, which knows `vedette run` and `vedette env`; `{command}` comes with the pipeline: install the distribution "
     "`vedette-pipeline` from Vedette's repository beside it"
 )
 
@@ -24,37 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given in (["--version"], ["-V"]):
         print(f"vedette {__version__}")
         return 0
-    if given[:1] == ["env"]:
-        return env(given[1:], os.environ)
+    if given[:1] == ["env"] or given[:1] == ["run"]:
+        from vedette import run  # noqa: PLC0415 - the other commands need none of it
+
+        return (run.env if given[0] == "env" else run.run)(given[1:], os.environ)
     for found in entry_points(group=GROUP):
         found.load()(given, prog_name="vedette")  # ends the process with its exit code
         return 0
     return _alone(given)
 
 
-def env(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Prints the variables by which an agent reports here, as a shell takes them; 1 when none is set."""
-    parser = argparse.ArgumentParser("vedette env", description="Prints the variables by which an agent reports here.")
-    parser.parse_args(arguments)
-    found = [name for name in NAMES if environ.get(name)]
-    for name in found:
-        print(f"export {name}={_quoted(environ[name])}")
-    if not found:
-        print(
-            "none of the variables is set: VEDETTE_API_URL and VEDETTE_API_KEY; `vedette up` prints them",
-            file=sys.stderr,
-        )
-    return 0 if found else 1
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
 def _alone(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("vedette", description="Vedette for the author of an agent.")
     parser.add_argument("--version", action="version", version=f"vedette {__version__}")
-    parser.add_argument("command", nargs="?", help="env: the variables by which an agent reports here")
+    parser.add_argument(
+        "command", nargs="?", help="run: a program that reports here; env: the variables by which it does"
+    )
     known, _ = parser.parse_known_args(given)
     if known.command is None:
         parser.print_help()
