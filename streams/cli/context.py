@@ -84,7 +84,7 @@ def settings(data_dir: Path | None) -> "Settings":
     """
     import structlog
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for data
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # stdout is for data
     if not os.environ.get("VEDETTE_BOOTSTRAP_SERVERS"):
         from streams.local.datadir import DataDir
         from streams.local.facts import facts

@@ -91,8 +91,10 @@ def test_one_letter_goes_back_by_its_place_and_one_that_is_not_there_is_an_error
         "1 letters stay: this release has no topic 'vedette.next-year'",
         "0 records put back",
     ]
-    newest = json.loads(vedette(installation, "dlq", "ls", "-n", "1", "--topic", "vedette.examples", "-o", "json")[0])
-    assert [(row["partition"], row["offset"], row["replays"]) for row in newest] == [(1, 2, 0)]
+    (newest,) = json.loads(
+        vedette(installation, "dlq", "ls", "-n", "1", "--topic", "vedette.examples", "-o", "json")[0]
+    )
+    assert (newest["partition"], newest["replays"]) == (1, 0)
 
 
 def test_a_letter_that_another_made_hides_no_other(installation: Installation) -> None:
