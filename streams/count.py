@@ -30,12 +30,9 @@ from streams.loop import Loop
 from streams.records import Out, Received
 from streams.schema_topic import SchemaTopic
 from streams.settings import Settings
+from streams.ticks import Ticks
 
 log = structlog.get_logger()
-
-TICK_S = 5.0
-WEDGED_AFTER_S = 30.0
-"""A job that has not read its own tick for this long ends and is started again."""
 
 FOLDED = Counter("vedette_rule_subjects_total", "Subjects folded into rules, by what they did", ["why"])
 
@@ -80,10 +77,9 @@ class Count:
 
     settings: Settings
     feed: ConfigFeed
+    ticks: Ticks = field(default_factory=lambda: Ticks("count", Topic.RULE_EVENTS))
     states: dict[int, States] = field(default_factory=lambda: defaultdict(dict))
     _changed: dict[tuple[int, bytes], RuleState | None] = field(default_factory=dict)
-    _ticked: float = float("-inf")
-    _read: dict[int, float] = field(default_factory=dict)
 
     def handle(self, batch: Sequence[Received]) -> list[Out]:
         """Returns the alert changes of a batch; the states that it leaves are kept unless it raises."""
@@ -102,7 +98,7 @@ class Count:
         self, received: Received, touched: Mapping[tuple[int, bytes], RuleState | None], configuration: Configuration
     ) -> list[tuple[bytes, Step]]:
         partition, states = received.partition, self.states[received.partition]
-        self._read[partition] = time.monotonic()
+        self.ticks.read(partition)
         if received.is_tick:
             new = {key: state for (p, key), state in touched.items() if p == partition}
             now = {key: state for key, state in {**states, **new}.items() if state is not None}
@@ -130,7 +126,7 @@ class Count:
         """Reads back the states of a partition that has come."""
         began = time.monotonic()
         self.states[partition] = restored(self.settings, partition)
-        self._read.pop(partition, None)
+        self.ticks.forget(partition)
         log.info(
             "states restored", partition=partition, states=len(self.states[partition]), seconds=time.monotonic() - began
         )
@@ -138,7 +134,7 @@ class Count:
     def release(self, partition: int) -> None:
         """Forgets a partition that has gone."""
         self.states.pop(partition, None)
-        self._read.pop(partition, None)
+        self.ticks.forget(partition)
         self._changed = {place: state for place, state in self._changed.items() if place[0] != partition}
 
     def due(self, partitions: Iterable[int]) -> list[Out]:
@@ -147,16 +143,7 @@ class Count:
         Raises:
             RuntimeError: an own tick has not come back for 30 s.
         """
-        now = time.monotonic()
-        if now - self._ticked < TICK_S:
-            return []
-        if now - self._ticked > 2 * TICK_S:  # Kafka was away, or a batch took long: nothing could have come back
-            self._read.clear()
-        self._ticked = now
-        wedged = [p for p in partitions if now - self._read.setdefault(p, now) > WEDGED_AFTER_S]
-        if wedged:
-            raise RuntimeError(f"own ticks of partitions {wedged} do not come back for {WEDGED_AFTER_S:g} s")
-        return [Out(Topic.RULE_EVENTS, None, Tick(job="count"), partition=partition) for partition in partitions]
+        return self.ticks.due(partitions)
 
 
 def _count(why: Mapping[str, int]) -> None:

@@ -15,6 +15,7 @@ from streams.count import Count, changes, due_changes
 from streams.logic.configuration import Configuration
 from streams.records import Received
 from streams.settings import Settings
+from streams.ticks import Ticks
 from tests.support.records import configured, version_of
 
 SPEC = RuleSpec.model_validate({"when": {"all": [{"scorer": "s", "is": "fails"}]}, "resolve_after": "3s"})
@@ -80,15 +81,14 @@ class Feed:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    now = [1000.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    return now
+def clock() -> list[float]:
+    return [1000.0]
 
 
 @pytest.fixture
-def count(configuration: Configuration) -> Count:
-    return Count(Settings(), cast("ConfigFeed", Feed(configuration)))
+def count(configuration: Configuration, clock: list[float]) -> Count:
+    ticks = Ticks("count", Topic.RULE_EVENTS, lambda: clock[0])
+    return Count(Settings(), cast("ConfigFeed", Feed(configuration)), ticks)
 
 
 def test_the_states_of_a_batch_are_kept_and_written_once(count: Count) -> None:
