@@ -11,8 +11,8 @@ from tests.support.system import running
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 15
-FROZEN_S = 10
+SECONDS = 6
+FROZEN_S = 5
 
 
 def test_outages_of_clickhouse_and_kafka_lose_nothing_and_double_nothing(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def call(
         method = channel.unary_unary(path)
         given = [(name, value) for name, value in metadata if value]
         try:
-            return Answer(grpc.StatusCode.OK, message=method(sent, 30, given, None, None, compression))
+            return Answer(grpc.StatusCode.OK, message=method(sent, 30, given, None, True, compression))
         except grpc.RpcError as error:
             return refused(error)
 

@@ -281,6 +281,7 @@ def test_ingest_goes_on_when_the_api_is_away(bridge: Bridge, key: str) -> None:
     assert bridge.export(body((TRACE, SPAN)), key)[0] == 200
 
 
+@pytest.mark.faults
 def test_what_got_a_200_is_on_the_topic_when_kafka_was_away_and_the_bridge_is_not_ready_meanwhile(
     tmp_path: Path,
 ) -> None:

@@ -1,6 +1,6 @@
 """Slack and the mail server as they are on a bad day, under load: slow, flapping, refusing for now, cut in the middle."""
 
-import itertools
+import random
 import time
 from pathlib import Path
 
@@ -20,13 +20,15 @@ TOLD_WITHIN_S = 900
 
 
 class FlappingSlack:
-    """Refuses every other call, each time in another way, and is slow with some."""
+    """Refuses every other call, each time in another way, and is slow with some. By chance: what asks twice a time must meet all of it."""
 
-    def __init__(self) -> None:
-        self._moods = itertools.cycle(("429", "well", "503", "well", "ratelimited", "slow", "internal_error", "well"))
+    MOODS = ("429", "well", "503", "well", "ratelimited", "slow", "internal_error", "well")
+
+    def __init__(self, seed: int = 1) -> None:
+        self._chance = random.Random(seed)
 
     def __call__(self, call: SlackCall) -> SlackReply:
-        match next(self._moods):
+        match self._chance.choice(self.MOODS):
             case "429":
                 return SlackReply({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": "1"})
             case "503":
@@ -43,11 +45,21 @@ class FlappingSlack:
 class FlappingMail:
     """Greylists, is busy, and takes a mail without saying so."""
 
-    def __init__(self) -> None:
-        self._replies = itertools.cycle(("451 4.7.1 greylisted", "250 OK", "421 4.3.2 shutting down", "250 OK", "", "250 OK", "452 4.2.2 mailbox full for now", "250 OK"))  # fmt: skip
+    REPLIES = (
+        "451 4.7.1 greylisted",
+        "250 OK",
+        "421 4.3.2 shutting down",
+        "250 OK",
+        "",
+        "250 OK",
+        "452 4.2.2 full for now",
+    )
+
+    def __init__(self, seed: int = 1) -> None:
+        self._chance = random.Random(seed)
 
     def __call__(self, _: Mail) -> str:
-        return next(self._replies)
+        return self._chance.choice(self.REPLIES)
 
 
 def test_a_bad_day_of_slack_and_mail_loses_no_alert_and_invents_none(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_an_example_that_names_a_scorer_to_come_is_judged_when_it_comes_though_t
     assert {s.scorer_version for s in scores(installation) if s.scorer == "to come"} == {version}
 
 
+@pytest.mark.faults
 def test_a_scorer_that_cannot_judge_twice_judges_the_third_time_and_a_verdict_that_came_along_waits_for_nobody(
     installation: Installation,
 ) -> None:

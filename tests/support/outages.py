@@ -11,7 +11,8 @@ from streams.local import clickhouse, kafka
 from tests.bench.figures import rss_bytes
 from tests.support.system import System, until
 
-GROWTH_BYTES = 100 * 1024 * 1024
+GROWTH_BYTES = 256 * 1024 * 1024
+"""A full batch of the store, decoded, with its columns: what it takes to catch up, however long the outage was."""
 CALM_S = 3
 """Of load before an outage, and after it."""
 SERVERS = ("kafka", "clickhouse")
@@ -95,7 +96,7 @@ class Memory(threading.Thread):
 
 
 def with_flat_memory(system: System, outage: Callable[[], None]) -> None:
-    """Goes through an outage in the middle of the load; no job may grow by more than 100 MiB meanwhile."""
+    """Goes through an outage in the middle of the load; no job may grow by more than a batch meanwhile."""
     time.sleep(CALM_S)
     with Memory(system) as memory:
         outage()
