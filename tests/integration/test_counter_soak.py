@@ -1,4 +1,4 @@
-"""Two counters under three kills, joins and leaves; `make faults` does sixty."""
+"""Two counters under two kills, joins and leaves; `make faults` does sixty."""
 
 import pytest
 
@@ -10,6 +10,6 @@ WRONG = ("missing", "extra", "different", "dead_letters")
 
 
 def test_counters_that_are_killed_make_the_alerts_of_the_offline_fold(kafka: str) -> None:
-    figures = soak(kafka, disruptions=3, seed=5)
+    figures = soak(kafka, disruptions=2, seed=5)
     assert {name: figures[name] for name in WRONG} == dict.fromkeys(WRONG, 0), figures
-    assert figures["changes"] > 20
+    assert figures["changes"] > 10

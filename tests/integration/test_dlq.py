@@ -26,6 +26,7 @@ def letters(installation: Installation) -> list[Letter]:
     return sorted(map(letter_of, installation.messages(Topic.DLQ)), key=lambda letter: letter.replays)
 
 
+@pytest.mark.faults
 def test_a_span_that_a_bad_release_could_not_handle_is_counted_at_its_own_time_once_it_goes_back(
     installation: Installation,
 ) -> None:

@@ -244,6 +244,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over_from_the_other(inst
     assert Counter(echoed(installation)) == Counter(m.example_id for m in installation.records(Topic.EXAMPLES, Example))
 
 
+@pytest.mark.faults
 def test_it_goes_on_by_itself_when_kafka_comes_back(tmp_path: Path) -> None:
     server = broker.start(tmp_path / "kafka")
     settings = Settings(bootstrap_servers=server.bootstrap, partitions=2)

@@ -35,7 +35,7 @@ SCORER = {"type": "contains", "with": {"field": "response", "any": ["parcel"]}, 
 @pytest.fixture(scope="module")
 def path(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The four jobs, started once for this module."""
-    settings = Settings(bootstrap_servers=kafka, topic_prefix="path.", partitions=2)
+    settings = Settings(bootstrap_servers=kafka, topic_prefix="path.", partitions=2, later_wait_s=0)
     made = Installation(settings, tmp_path_factory.mktemp("path"))
     made.start(*JOBS)
     yield made
