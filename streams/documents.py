@@ -68,8 +68,14 @@ def check(data: Any) -> Base:
     try:
         document: Base = DOCUMENT.validate_python(data)
     except ValidationError as error:
-        raise Invalid([_problem(data, dict(details)) for details in error.errors(include_url=False)]) from error
+        root = {**json_schema(), "$ref": f"#/$defs/{data['kind']}"}
+        raise Invalid(problems(data, error, root)) from error
     return document
+
+
+def problems(data: Any, error: ValidationError, root: Mapping[str, Any]) -> list[Problem]:
+    """Returns what pydantic found wrong with plain data, each with its place and a suggestion out of the JSON Schema `root`."""
+    return [_problem(data, dict(details), root) for details in error.errors(include_url=False)]
 
 
 def _kind(data: Mapping[str, Any]) -> Problem:
@@ -78,11 +84,11 @@ def _kind(data: Mapping[str, Any]) -> Problem:
     return Problem(("kind",), f"{data['kind']!r} is no kind{_did_you_mean(str(data['kind']), KINDS)}")
 
 
-def _problem(data: Mapping[str, Any], error: Mapping[str, Any]) -> Problem:
+def _problem(data: Mapping[str, Any], error: Mapping[str, Any], root: Mapping[str, Any]) -> Problem:
     path = _path(data, error["loc"])
     kind, message = error["type"], str(error["msg"])
     if kind == "extra_forbidden":
-        return Problem(path, f"unknown key{_did_you_mean(str(path[-1]), _keys(data, path[:-1]))}")
+        return Problem(path, f"unknown key{_did_you_mean(str(path[-1]), _keys(root, path[:-1]))}")
     if kind == "missing":
         return Problem(path, f"`{error['loc'][-1]}` is missing")
     if kind.startswith("union_tag"):
@@ -139,12 +145,12 @@ def json_schema_text() -> str:
     return json.dumps(json_schema(), indent=2)
 
 
-def _keys(data: Mapping[str, Any], path: Place) -> set[str]:
-    """The keys that a document of this kind may have at a place."""
-    schemas: list[Mapping[str, Any]] = [{"$ref": f"#/$defs/{data['kind']}"}]
+def _keys(root: Mapping[str, Any], path: Place) -> set[str]:
+    """The keys that a document of this schema may have at a place."""
+    schemas: list[Mapping[str, Any]] = [{"$ref": root["$ref"]} if "$ref" in root else root]
     for step in (None, *path):
         stepped = schemas if step is None else [_step(schema, step) for schema in schemas]
-        schemas = [leaf for schema in stepped for leaf in _leaves(schema)]
+        schemas = [leaf for schema in stepped for leaf in _leaves(root, schema)]
     return {name for schema in schemas for name in schema.get("properties", {})}
 
 
@@ -153,10 +159,10 @@ def _step(schema: Mapping[str, Any], step: str | int) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _leaves(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _leaves(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if "$ref" in schema:
-        yield from _leaves(json_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
+        yield from _leaves(root, root["$defs"][schema["$ref"].rpartition("/")[2]])
     for form in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        yield from _leaves(form)
+        yield from _leaves(root, form)
     if "properties" in schema or "items" in schema:
         yield schema

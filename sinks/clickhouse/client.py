@@ -68,6 +68,15 @@ class ClickHouse:
         with failures(self.address):
             return self.driver.query(statement, parameters=self._bound(statement, parameters)).result_rows
 
+    def column_blocks(
+        self, statement: str, parameters: Mapping[str, Any] | None = None
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yields the answer to a SELECT as blocks of columns, as they come. Binds and raises as `rows` does."""
+        with failures(self.address):
+            bound = self._bound(statement, parameters)
+            with self.driver.query_column_block_stream(statement, parameters=bound) as blocks:
+                yield from blocks
+
     def formatted(
         self, statement: str, form: str, parameters: Mapping[str, Any] | None = None, piece: int = 1 << 20
     ) -> Iterator[bytes]:

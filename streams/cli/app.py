@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, tail
+from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, rules, tail
 from streams.cli.failure import Failure
 
 
@@ -61,11 +61,12 @@ PANELS: dict[str, tuple[Command, ...]] = {
         configuration.delete,
         configuration.schema,
     ),
-    "Operations": (doctor.doctor, kafka.topics, kafka.migrate, tail.tail),
+    "Operations": (doctor.doctor, rules.audit, kafka.topics, kafka.migrate, tail.tail),
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "keys": ("API keys.", {"create": keys.create, "ls": keys.ls, "revoke": keys.revoke}),
     "alerts": ("Alerts.", {"ls": alerts.ls}),
+    "rules": ("Rules.", {"ls": rules.ls, "test": rules.run_tests, "backtest": rules.backtest}),
     "datasets": ("What rules and people collected.", {"ls": datasets.ls, "export": datasets.export}),
     "dlq": ("Dead letters: what could not be handled.", {"ls": dlq.ls, "show": dlq.show_one, "replay": dlq.replay}),
 }

@@ -118,6 +118,19 @@ def _read(files: Sequence[Path], project: str | None) -> "tuple[list[Source], li
     return sources, documents
 
 
+def read_documents(files: Sequence[Path], project: str | None = None) -> list[Any]:
+    """Returns the documents of files.
+
+    Raises:
+        Failure: a file cannot be read or a document breaks its schema; with file, line and column.
+
+    """
+    from streams.documents import check
+
+    _, documents = _read(files, project)
+    return [check(document) for document in documents]
+
+
 def _explained(error: ApiError, sources: "Sequence[Source]") -> Failure:
     from streams.documents import Problem
 
