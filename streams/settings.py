@@ -112,6 +112,25 @@ class Settings(BaseSettings):
         description="evaluations of one project that a worker lets go in a second when what they waited for comes",
     )
 
+    watch_url: str = Field(default="http://127.0.0.1:4318", description="where `watch` sends its canaries: the bridge")
+    watch_interval_s: float = Field(default=20, ge=1, le=60, description="seconds from one canary to the next")
+    watch_patience_s: float = Field(
+        default=20, ge=1, le=120, description="seconds that a canary may take to every stage before somebody is paged"
+    )
+    watch_port: int = Field(
+        default=0, ge=0, le=65535, description="where `watch` is told the canary's alerts; 0: a free one"
+    )
+    watch_listen_url: str = Field(
+        default="", description="how `deliver` reaches that port; empty: http://HOST:PORT of the job itself"
+    )
+    watch_page: list[dict[str, Any]] = Field(
+        default=[],
+        description="whom `watch` pages: a JSON list of destinations' `spec`s; their secrets are read where it runs",
+    )
+    watch_ping_url: str = Field(
+        default="", description="is called after every canary that came through: a dead man's switch of your own"
+    )
+
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = Field(default=True, description="false: for people, in colour on a terminal")
     dlq_limit: int = Field(
@@ -143,7 +162,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
 
 
 def reference(*classes: type[BaseSettings]) -> str:
@@ -157,5 +176,5 @@ def _rows(cls: type[BaseSettings]) -> Iterator[str]:
     for name, field in cls.model_fields.items():
         default = field.get_default()
         shown = default.get_secret_value() if isinstance(default, SecretStr) else default
-        value = f"`{shown}`" if shown not in (None, "", {}) else ""
+        value = f"`{shown}`" if shown not in (None, "", {}, []) else ""
         yield f"| `{cls.model_config['env_prefix']}{name.upper()}` | {value} | {field.description or ''} |"
