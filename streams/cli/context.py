@@ -101,6 +101,22 @@ def settings(data_dir: Path | None) -> "Settings":
     return from_environment()
 
 
+def use_local_stack(data_dir: Path | None) -> None:
+    """Tells this process by `VEDETTE_*` variables where the local stack answers, unless they name another; its admin key included."""
+    from streams.local.datadir import DataDir
+    from streams.local.facts import ADMIN_KEY, facts
+
+    here = data_dir or DEFAULT_DATA_DIR
+    known = facts(DataDir(here))
+    if os.environ.get("VEDETTE_BOOTSTRAP_SERVERS") or known is None:
+        return
+    settings(data_dir)
+    os.environ.setdefault("VEDETTE_WATCH_URL", known.otlp_http)
+    os.environ.setdefault("VEDETTE_API_URL", known.api)
+    os.environ.setdefault("VEDETTE_PUBLIC_URL", known.api)
+    os.environ.setdefault("VEDETTE_ADMIN_KEY_FILE", str(here / ADMIN_KEY))
+
+
 def from_environment() -> "Settings":
     """Returns the settings that the environment gives.
 

@@ -23,6 +23,7 @@ JOBS = {
     "deliver": ("streams.deliver", "Tells people about alerts."),
     "store": ("streams.store", "Writes everything to ClickHouse."),
     "api": ("streams.api.job", "Answers the HTTP API; the only writer of configuration."),
+    "watch": ("streams.watch.job", "Sends a canary through every stage and pages when one does not let it through."),
 }
 CLASSES = ("code",)
 
@@ -55,6 +56,8 @@ def register(app: typer.Typer) -> None:
 def _command(name: str, module: str) -> Callable[..., None]:
     def run(**flags: Any) -> None:
         classes = _classes(flags.pop("class_", None))
+        if name == "watch":
+            context.use_local_stack(flags.pop("data_dir"))
         for flag, value in flags.items():
             if value is not None:
                 os.environ[f"VEDETTE_{flag.upper()}"] = value
@@ -62,7 +65,8 @@ def _command(name: str, module: str) -> Callable[..., None]:
         main = import_module(module).main
         main(settings) if classes is None else main(settings, tuple(classes))
 
-    run.__signature__ = inspect.Signature([*_flags(), *([_CLASS] if name == "score" else [])])  # type: ignore[attr-defined]
+    own = {"score": [_CLASS], "watch": [_DATA_DIR]}.get(name, [])
+    run.__signature__ = inspect.Signature([*_flags(), *own])  # type: ignore[attr-defined]
     run.__annotations__ = {}
     return run
 
@@ -76,6 +80,9 @@ def _parameter(name: str, option: str, about: str, default: str | None) -> inspe
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
+_DATA_DIR = inspect.Parameter(
+    "data_dir", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=context.DataDirOption
+)
 _CLASS = _parameter("class_", "--class", "classes of scorers, comma separated: code", "code")
 
 
