@@ -119,7 +119,7 @@ def condition(spec: RuleSpec) -> str:
     >>> condition(RuleSpec(when=When(all=(ScorerIs.model_validate({"scorer": "Politeness", "is": "fails"}),)), times=3))
     'Politeness fails, 3 times in 5m'
     """
-    words = " or ".join(_in_words(one) for one in spec.when.conditions)
+    words = " or ".join(in_words(one) for one in spec.when.conditions)
     return words if spec.times == 1 else f"{words}, {spec.times} times in {format_duration(spec.within)}"
 
 
@@ -200,7 +200,8 @@ def _sample(project: str, match: Evaluated, public_url: str) -> Sample:
     return Sample(clean(f"{match.subject_kind} {match.subject_id}", 80), reason, url)
 
 
-def _in_words(one: Condition) -> str:
+def in_words(one: Condition) -> str:
+    """Returns a condition in words."""
     if isinstance(one, ScorerIs):
         return f"{one.scorer} {one.is_}"
     if isinstance(one, ScorerValue):

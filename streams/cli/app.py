@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, rules, tail
+from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, rules, tail, why
 from streams.cli.failure import Failure
 
 
@@ -61,7 +61,7 @@ PANELS: dict[str, tuple[Command, ...]] = {
         configuration.delete,
         configuration.schema,
     ),
-    "Operations": (doctor.doctor, rules.audit, kafka.topics, kafka.migrate, tail.tail),
+    "Operations": (doctor.doctor, why.why, rules.audit, kafka.topics, kafka.migrate, tail.tail),
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "keys": ("API keys.", {"create": keys.create, "ls": keys.ls, "revoke": keys.revoke}),

@@ -26,15 +26,17 @@ def stamped(base: str, threshold: float | None, model: str, options: str) -> str
 
 
 def keep(project: str, trace_or_subject: str, rate: float) -> bool:
-    """Tells whether a subject is in the sample.
+    """Tells whether a subject is in the sample of a rate: all subjects of a trace share their fate."""
+    return rate >= 1 or place(project, trace_or_subject) < rate
 
-    The first 53 bits of blake2b(project, trace id, else subject id) / 2^53 are compared with the rate, so all subjects of a trace share
-    their fate and the sample of a lower rate is a part of the sample of a higher one.
+
+def place(project: str, trace_or_subject: str) -> float:
+    """Returns where in [0, 1) a subject stands: the first 53 bits of blake2b(project, trace id, else subject id) / 2^53.
+
+    It is kept by every rate above, so the sample of a lower rate is a part of the sample of a higher one.
     """
-    if rate >= 1:
-        return True
     digest = blake2b(digest_size=8)
     for part in (project, trace_or_subject):
         data = part.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "big") + data)
-    return (int.from_bytes(digest.digest(), "big") >> 11) / (1 << 53) < rate
+    return (int.from_bytes(digest.digest(), "big") >> 11) / (1 << 53)
