@@ -22,10 +22,11 @@ class Filter(Strict):
     @cached_property
     def given(self) -> tuple[tuple[str, str], ...]:
         """The fields that are given, by their names on subjects and scores."""
-        return tuple((_ON_SUBJECTS.get(name, name), value) for name, value in self if value is not None)
+        return tuple((ON_SUBJECTS.get(name, name), value) for name, value in self if value is not None)
 
 
-_ON_SUBJECTS = {"customer": "customer_id", "session": "session_id", "span": "span_name", "kind": "span_kind"}
+ON_SUBJECTS = {"customer": "customer_id", "session": "session_id", "span": "span_name", "kind": "span_kind"}
+"""Fields of a filter that have another name on subjects and scores."""
 
 
 class Online(Strict):

@@ -9,7 +9,7 @@ import orjson
 from schemas.alert import AlertChange
 from schemas.delivery import Delivery
 from schemas.documents.base import format_duration
-from schemas.documents.scorer import Filter, ScorerSpec
+from schemas.documents.scorer import ON_SUBJECTS, Filter, ScorerSpec
 from schemas.example import Example, ScorerRef
 from schemas.rule_state import RuleState, unpack_subjects
 from schemas.score import Score
@@ -84,7 +84,8 @@ def _place(subject: Subject) -> str:
 def failing(wanted: Filter, observed: Observed) -> str:
     """Returns the fields of a filter that a subject does not have as wanted, or nothing."""
     given = [(name, value, getattr(observed, name)) for name, value in wanted.given]
-    return ", ".join(f"{name} is {has!r}, not {value!r}" for name, value, has in given if has != value)
+    names = {field: name for name, field in ON_SUBJECTS.items()}
+    return ", ".join(f"{names.get(name, name)} is {has!r}, not {value!r}" for name, value, has in given if has != value)
 
 
 def judged(scores: Iterable[Score]) -> Iterator[Line]:
@@ -144,7 +145,11 @@ def standing(rule: RuleVersion, group: Sequence[str], state: RuleState | None, n
         return
     spec = rule.spec
     recent = [at for at, _ in unpack_subjects(state.subjects) if at > now - spec.within]
-    yield Line("count", about, f"{len(recent)} of {spec.times} subjects in the last {format_duration(spec.within)}")
+    yield Line(
+        "count",
+        about,
+        f"{len(recent)} subjects matched in the last {format_duration(spec.within)}; {spec.times} are enough",
+    )
     last = max((firing.at for firing in state.firings), default=None)
     if last is None:
         yield Line("count", about, "it has not fired")

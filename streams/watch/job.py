@@ -19,7 +19,7 @@ from streams.cli.client import ApiError, Client
 from streams.settings import Settings
 from streams.watch import pages
 from streams.watch.canary import PROJECT, Canary, documents, hatched
-from streams.watch.probes import ANSWER_S, Ear, Trail, answered, posted
+from streams.watch.probes import ANSWER_S, Ear, Trail, answered, asked, posted
 from streams.watch.stages import BESIDE, STAGES, Incidents, held_up
 
 log = structlog.get_logger()
@@ -83,7 +83,7 @@ class Watcher:
             yield "deliver"
         if self._is_stored(canary):
             yield "store"
-        if not answered(f"{self.settings.api_url}/api/v1/openapi.json"):
+        if not asked(f"{self.settings.api_url}/api/v1/alerts", self.key):
             yield "api"
 
     def _is_stored(self, canary: Canary) -> bool:

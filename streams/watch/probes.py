@@ -107,6 +107,12 @@ def posted(url: str, key: str, canary: Canary) -> str:
     return answered(urllib.request.Request(f"{url}/v1/traces", canary.otlp(), headers))  # noqa: S310 - the operator's URL
 
 
+def asked(url: str, key: str) -> str:
+    """Asks the api for something about the canary's project; returns why it did not answer, or nothing."""
+    headers = {"authorization": f"Bearer {key}", "x-vedette-project": PROJECT}
+    return answered(urllib.request.Request(url, headers=headers))  # noqa: S310 - the operator's URL
+
+
 def answered(request: urllib.request.Request | str) -> str:
     """Returns why a request got no 2xx, or nothing."""
     try:
