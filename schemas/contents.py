@@ -1,9 +1,10 @@
-"""What log events say about spans, and spans that wait for it: joined by trace and span id in the job `complete`."""
+"""What the job `complete` puts together by trace: spans with what log events say about them, whole traces, context."""
 
 from pydantic import Field
 
 from schemas.record import Record
-from schemas.span import TraceChunk
+from schemas.score import Score
+from schemas.span import SpanContext, TraceChunk
 
 
 class ContentEvent(Record):
@@ -25,9 +26,17 @@ class ContentEvent(Record):
 
 
 class SpanContents(Record):
-    """Spans of one trace that wait for their content, or content of spans of one trace."""
+    """Parts of one trace that cannot go on by themselves, and what helps others of it to go on."""
 
     project: str
     trace_id: str = Field(description="32 lower-case hex digits")
-    waiting: TraceChunk | None = None
-    events: tuple[ContentEvent, ...] = ()
+    waiting: TraceChunk | None = Field(default=None, description="spans that wait for their content")
+    events: tuple[ContentEvent, ...] = Field(default=(), description="content of spans")
+    spans: TraceChunk | None = Field(
+        default=None,
+        description="spans of a trace that is judged as a whole, or that lack context which a filter or group asks for",
+    )
+    scores: tuple[Score, ...] = Field(default=(), description="of spans that lack context which a rule asks for")
+    context: tuple[SpanContext, ...] = Field(
+        default=(), description="what other spans of the trace may have from these"
+    )

@@ -39,5 +39,6 @@ class ScoreRequest(Record):
     ingested_at: int
     origin: Origin = "online"
     run_id: str = ""
+    attempt: int = Field(default=0, description="n: a late span made a trace another, the nth time; moves no rule")
     subjects: tuple[Subject, ...] = ()
     pairs: tuple[Pair, ...] = ()

@@ -62,6 +62,20 @@ class Span(Record):
     cut: tuple[str, ...] = Field(default=(), description="names of the fields whose text was shortened")
 
 
+class SpanContext(Record):
+    """What a span says about who works for whom: all that its descendants may have from it."""
+
+    span_id: str
+    parent_span_id: str = ""
+    agent: str = ""
+    agent_instance: str = ""
+    agent_id: str = ""
+    agent_version: str = ""
+    session_id: str = ""
+    customer_id: str = ""
+    environment: str = ""
+
+
 class TraceChunk(Record):
     """The spans of one trace in one export."""
 

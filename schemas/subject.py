@@ -70,10 +70,10 @@ def subject_of_span(chunk: TraceChunk, span: Span) -> Subject:
         environment=span.environment,
         tags=span.tags,
         attributes=span.attrs,
-        numbers=_numbers(span),
+        numbers=numbers_of(span),
         fields=orjson.dumps(texts),
         dialect=span.dialect,
-        error_message=_error_message(span),
+        error_message=error_message(span),
     )
 
 
@@ -95,7 +95,8 @@ def subject_of_example(example: Example) -> Subject:
     )
 
 
-def _numbers(span: Span) -> dict[str, float]:
+def numbers_of(span: Span) -> dict[str, float]:
+    """Returns the numbers of a span that are known, as `Subject.numbers` names them."""
     numbers = {"duration_ms": span.duration_us / 1000, "error": float(span.status == "error")}
     if span.cost_usd is not None:
         numbers["cost_usd"] = span.cost_usd
@@ -108,7 +109,8 @@ def _numbers(span: Span) -> dict[str, float]:
     return numbers
 
 
-def _error_message(span: Span) -> str:
+def error_message(span: Span) -> str:
+    """Returns what went wrong in a span, as `Subject.error_message` tells it."""
     if span.status == "error":
         return span.status_message
     if span.status == "ok" or '"exception"' not in span.events:

@@ -16,7 +16,8 @@ class Topic(StrEnum):
     OTLP_LOGS = "otlp_logs"
     """any key -> raw OTLP ExportLogsServiceRequest, protobuf or JSON. Only the bridge may write it."""
     SPAN_CONTENTS = "vedette.span-contents"
-    """[project, trace] -> SpanContents: spans that wait for their content, and content that came in log events"""
+    """[project, trace] -> SpanContents: spans that wait for their content, content that came in log events, spans of whole traces, spans and
+    scores that wait for context; no key -> Tick"""
     SPANS = "vedette.spans"
     """[project, trace] -> TraceChunk"""
     EXAMPLES = "vedette.examples"
@@ -32,7 +33,7 @@ class Topic(StrEnum):
     SCORES = "vedette.scores"
     """[project, trace or example] -> Score"""
     RULE_CONDITIONS = "vedette.rule-conditions"
-    """[project, trace] -> RuleCondition"""
+    """[project, trace] -> RuleCondition; no key -> Tick"""
     RULE_EVENTS = "vedette.rule-events"
     """[project, rule, [group values]] -> RuleEvent; no key -> Tick"""
     RULE_STATE = "vedette.rule-state"
@@ -92,7 +93,7 @@ CONFIGS: dict[Topic, TopicConfig] = {
     Topic.REQUESTS_JUDGE: TopicConfig(),
     Topic.SCORE_LATER: TopicConfig(append_time=True),
     Topic.SCORES: TopicConfig(retention_ms=30 * DAY_MS, append_time=True),
-    Topic.RULE_CONDITIONS: TopicConfig(retention_ms=7 * DAY_MS),
+    Topic.RULE_CONDITIONS: TopicConfig(append_time=True),
     Topic.RULE_EVENTS: TopicConfig(retention_ms=30 * DAY_MS, append_time=True),
     Topic.RULE_STATE: TopicConfig(retention_ms=-1, cleanup="compact", extra=COMPACTED),
     Topic.ALERTS: TopicConfig(retention_ms=30 * DAY_MS, append_time=True),

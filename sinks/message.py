@@ -13,7 +13,17 @@ import orjson
 
 from schemas.alert import AlertChange
 from schemas.documents.base import format_duration
-from schemas.documents.rule import AttributeValue, Condition, MetricValue, RuleSpec, ScorerIs, ScorerValue
+from schemas.documents.rule import (
+    AttributeIn,
+    AttributeValue,
+    BucketIs,
+    Condition,
+    MetricValue,
+    RuleSpec,
+    ScorerIn,
+    ScorerIs,
+    ScorerValue,
+)
 from schemas.ids import hashed
 from schemas.rule import Evaluated
 
@@ -119,7 +129,7 @@ def condition(spec: RuleSpec) -> str:
     >>> condition(RuleSpec(when=When(all=(ScorerIs.model_validate({"scorer": "Politeness", "is": "fails"}),)), times=3))
     'Politeness fails, 3 times in 5m'
     """
-    words = " or ".join(in_words(one) for one in spec.when.conditions)
+    words = (" and " if spec.when.all else " or ").join(in_words(one) for one in spec.when.conditions)
     return words if spec.times == 1 else f"{words}, {spec.times} times in {format_duration(spec.within)}"
 
 
@@ -202,12 +212,24 @@ def _sample(project: str, match: Evaluated, public_url: str) -> Sample:
 
 def in_words(one: Condition) -> str:
     """Returns a condition in words."""
-    if isinstance(one, ScorerIs):
-        return f"{one.scorer} {one.is_}"
-    if isinstance(one, ScorerValue):
-        return f"{one.scorer} {one.op} {one.value:g}"
-    if isinstance(one, MetricValue):
-        return f"{one.metric} {one.op} {one.value:g}"
-    if isinstance(one, AttributeValue):
-        return f"{one.attribute} {one.op} {one.value}"
-    return f"tagged {one.tag}"
+    match one:
+        case ScorerIs():
+            return f"{one.scorer} {one.is_}"
+        case ScorerValue():
+            return f"{one.scorer} {one.op} {one.value:g}"
+        case ScorerIn():
+            return f"{one.scorer} is {_one_of(one.in_)}"
+        case MetricValue():
+            return f"{one.metric} {one.op} {one.value:g}"
+        case AttributeValue():
+            return f"{one.attribute} {one.op} {one.value}"
+        case AttributeIn():
+            return f"{one.attribute} is {_one_of(one.in_)}"
+        case BucketIs():
+            return f"in bucket {one.bucket}"
+        case _:
+            return f"tagged {one.tag}"
+
+
+def _one_of(texts: tuple[str, ...]) -> str:
+    return " or ".join(texts)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, Protocol
@@ -34,7 +34,7 @@ STEP = 200
 
 
 class Keeper(Protocol):
-    """State that goes with the partitions of the one topic that a job reads."""
+    """State that goes with the partitions of a topic that a job reads."""
 
     def restore(self, partition: int) -> None:
         """Called when a partition has come, before its first record is handled."""
@@ -50,6 +50,14 @@ class Keeper(Protocol):
 
     def due(self, partitions: Iterable[int]) -> Iterable[Out]:
         """Returns what the job has to write by itself now. Called between batches, at least every half second."""
+        ...
+
+
+class Holder(Keeper, Protocol):
+    """State whose changelog is the topic itself."""
+
+    def held(self, partition: int) -> int | None:
+        """Returns from where a partition has to be read again after a restart, as `Loop.held` does."""
         ...
 
 
@@ -70,6 +78,8 @@ class Loop:
     held: Callable[[int], int | None] | None = None
     """Returns the offset at which a partition of the one topic has to be read again after a restart, though what follows was handled; None:
     nothing is held. What was handled is handled again then, since it makes the job's state, and what it causes is not written again."""
+    holders: Mapping[Topic, Holder] = field(default_factory=dict)
+    """In place of `keeper` and `held` where a job reads several topics: the state of each."""
     batch: int = 500
     wait_s: float = 0.005
     patience_s: float = 60
@@ -85,8 +95,11 @@ class Loop:
         self._schemas = Schemas()
         self._schema_topic = schema_topic.SchemaTopic(self.settings, self._schemas)
         self._unreadable_in_a_row = 0
-        self._kept: set[int] = set()
-        self._handled: dict[int, int] = {}
+        self._keepers: Mapping[Topic, Keeper] = self.holders
+        if self.keeper:
+            self._keepers = dict.fromkeys(self._topics.values(), self.keeper)
+        self._kept: set[tuple[Topic, int]] = set()
+        self._handled: dict[tuple[Topic, int], int] = {}
         self._polled: list[Message] = []
 
     def run(self) -> None:
@@ -103,7 +116,7 @@ class Loop:
             self.settings,
             kafka.group_name(self.settings, self.job),
             # State is dear to move; without any, each worker gets its share of every topic, not two partitions of a quiet one.
-            **{"partition.assignment.strategy": "cooperative-sticky" if self.keeper else "range"},
+            **{"partition.assignment.strategy": "cooperative-sticky" if self._keepers else "range"},
         )
         self._consumer.subscribe(
             list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
@@ -126,29 +139,32 @@ class Loop:
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
-        if self.held:
+        if self.held or self.holders:
             committed = self._consumer.committed(partitions, timeout=30)
-            self._handled |= {p.partition: handled_to(p) for p in committed}
-        if self.keeper:
-            for partition in partitions:
-                self.keeper.restore(partition.partition)
-                self._kept.add(partition.partition)
+            self._handled |= {(self._topics[p.topic], p.partition): handled_to(p) for p in committed}
+        if self._keepers:
+            for topic, partition in self._places(partitions):
+                self._keepers[topic].restore(partition)
+                self._kept.add((topic, partition))
         self.health.ready()
+
+    def _places(self, partitions: Iterable[TopicPartition]) -> list[tuple[Topic, int]]:
+        return [(self._topics[p.topic], p.partition) for p in partitions]
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Called within a poll: what this poll has already brought of these partitions belongs to their new owner."""
         gone = {(p.topic, p.partition) for p in partitions}
         self._polled[:] = [m for m in self._polled if (m.topic(), m.partition()) not in gone]
-        if self.keeper:
-            for partition in partitions:
-                self._kept.discard(partition.partition)
-                self.keeper.release(partition.partition)
+        if self._keepers:
+            for topic, partition in self._places(partitions):
+                self._kept.discard((topic, partition))
+                self._keepers[topic].release(partition)
 
     def _turn(self) -> None:
         self.health.turn()
         messages = self._poll()
-        if self.keeper and self._kept:
-            self._write(self.keeper.due(sorted(self._kept)))
+        for topic, keeper in self._keepers.items() if self._kept else ():
+            self._write(keeper.due(sorted(partition for of, partition in self._kept if of is topic)))
         if not messages:
             return
         with observe.BATCH_SECONDS.labels(self.job).time():
@@ -189,8 +205,8 @@ class Loop:
                 (again, _), (batch, unreadable) = map(self._read, self._parted(messages))
                 self._outcome(again)
                 self._write([*unreadable, *self._outcome(batch)])
-                if self.keeper:
-                    self._write(self.keeper.changed())
+                for keeper in self._keepers.values():
+                    self._write(keeper.changed())
                 return
             except (Transient, UnknownSchema) as failure:
                 observe.RETRIES.labels(self.job).inc()
@@ -203,7 +219,10 @@ class Loop:
         """What was handled before a restart, and what was not."""
         if not self._handled:
             return [], messages
-        again = [self._handled.get(m.partition() or 0, 0) > (m.offset() or 0) for m in messages]
+        again = [
+            self._handled.get((self._topics[m.topic() or ""], m.partition() or 0), 0) > (m.offset() or 0)
+            for m in messages
+        ]
         return list(compress(messages, again)), [m for m, before in zip(messages, again, strict=True) if not before]
 
     def _read(self, messages: Iterable[Message]) -> tuple[list[Received], list[Out]]:
@@ -326,10 +345,12 @@ class Loop:
 
     def _offset(self, topic: str, partition: int, read_to: int) -> TopicPartition:
         """What is committed: from where to read again, and as its metadata up to where that was handled."""
-        if self.held is None:
+        place = (self._topics[topic], partition)
+        held_of = self.holders[place[0]].held if self.holders else self.held
+        if held_of is None:
             return TopicPartition(topic, partition, read_to)
-        held = self.held(partition)
-        handled = self._handled[partition] = max(read_to, self._handled.get(partition, 0))
+        held = held_of(partition)
+        handled = self._handled[place] = max(read_to, self._handled.get(place, 0))
         return TopicPartition(topic, partition, read_to if held is None else held, metadata=str(handled))
 
     def _measure(self, messages: Sequence[Message]) -> None:

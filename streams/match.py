@@ -1,123 +1,114 @@
-"""The matcher: which subjects match which rules. Scores and spans in, rule events out."""
+"""The matcher: which subjects match which rules. Scores and spans in, rule events out.
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+A condition of several that have to come together goes to `vedette.rule-conditions`, a score whose rule asks for context that its
+span lacks to `vedette.span-contents`: the job `complete` writes the events of both.
+"""
 
-from schemas.documents.rule import ScorerIs, ScorerValue
+from collections.abc import Iterable, Iterator, Sequence
+
+from schemas.contents import SpanContents
 from schemas.ids import record_key
-from schemas.rule import Evaluated, RuleEvent
-from schemas.score import Outcome, Score
+from schemas.rule import Evaluated, RuleCondition, RuleEvent
+from schemas.score import Score
 from schemas.span import TraceChunk
 from schemas.subject import subject_of_span
 from schemas.topics import Topic
 from streams.config_feed import ConfigFeed
-from streams.logic.conditions import Observed, group_key, group_of, verdicts_of
-from streams.logic.conditions import matches as rule_matches
 from streams.logic.configuration import Configuration
-from streams.logic.in_effect import Remembered, rules
+from streams.logic.in_effect import Remembered
+from streams.logic.matching import Match, condition_of, event_of, index, matched, reason_of
 from streams.logic.rules import RuleVersion
 from streams.loop import Loop, run
 from streams.records import Out, Reads, Received
 from streams.settings import Settings
 
-REASON_CHARACTERS = 300
 SUBJECTS_PER_EVENT = 200
 
-
-@dataclass
-class Index:
-    """The rules of a project by what can move them: a score meets only those that name its scorer and may take its outcome."""
-
-    by_verdict: dict[tuple[str, Outcome], list[RuleVersion]] = field(default_factory=lambda: defaultdict(list))
-    of_spans: list[RuleVersion] = field(default_factory=list)
-
-
-def _index(configuration: Configuration, project: str, at: int) -> Index:
-    index = Index()
-    for rule in rules(configuration, project, at):
-        conditions = rule.spec.when.conditions
-        for verdict in {verdict for condition in conditions for verdict in verdicts_of(condition)}:
-            index.by_verdict[verdict].append(rule)
-        if any(not isinstance(c, ScorerIs | ScorerValue) for c in conditions):
-            index.of_spans.append(rule)
-    return index
-
-
-_INDEX = Remembered(_index)
+_INDEX = Remembered(index)
 
 
 def matches(batch: Sequence[Received], configuration: Configuration) -> list[Out]:
-    """Returns the rule events of a batch: one per rule version and group, with every subject that matched."""
-    found: dict[object, tuple[RuleVersion, tuple[str, ...], list[Evaluated]]] = {}
+    """Returns what a batch does to rules: one event per rule version and group with every subject that matched, and what has to wait."""
+    found: list[Match] = []
+    waiting: list[Score] = []
     for received in batch:
-        for rule, observed, evaluated in _matched(received, configuration):
-            group = group_of(rule.spec, observed)
-            place = (rule.project, rule.name, rule.version, rule.window_since, group)
-            found.setdefault(place, (rule, group, []))[2].append(evaluated)
-    return [out for rule, group, evaluated in found.values() for out in _events(rule, group, evaluated)]
+        if isinstance(received.record, TraceChunk):
+            found += _of_spans(received.record, configuration)
+        else:
+            score = received.of(Score)
+            of_score, waits = _of_score(score, configuration)
+            found += of_score
+            waiting += [score] if waits else ()
+    return [*rule_records(found), *map(_waits, waiting)]
 
 
-def _matched(received: Received, configuration: Configuration) -> Iterator[tuple[RuleVersion, Observed, Evaluated]]:
-    record = received.record
-    if isinstance(record, TraceChunk):
-        yield from _matched_spans(record, configuration)
-        return
-    score = received.of(Score)
+def rule_records(found: Iterable[Match]) -> list[Out]:
+    """Returns the records of matches: conditions of several one by one, everything else as rule events."""
+    conditions: list[Out] = []
+    alone: list[Match] = []
+    for match in found:
+        if match.rule.spec.when.is_gathered:
+            condition = condition_of(match)
+            key = record_key(condition.project, condition.trace_id)
+            conditions.append(Out(Topic.RULE_CONDITIONS, key, condition))
+        else:
+            alone.append(match)
+    return [*conditions, *rule_events(alone)]
+
+
+def rule_events(found: Iterable[Match]) -> list[Out]:
+    """Returns matches as rule events, by rule version and group."""
+    groups: dict[object, tuple[Match, list[Evaluated]]] = {}
+    for match in found:
+        rule = match.rule
+        place = (rule.project, rule.name, rule.version, rule.window_since, match.group)
+        groups.setdefault(place, (match, []))[1].append(match.evaluated)
+    return [out for first, evaluated in groups.values() for out in _events(first.rule, first.group, evaluated)]
+
+
+def _of_score(score: Score, configuration: Configuration) -> tuple[list[Match], bool]:
+    """Returns what a score moves, and whether a rule has to wait for its span's context."""
     if score.origin != "online" or score.attempt:  # experiments, replays and amendments never move a live rule
-        return
-    index = _INDEX.at(configuration, score.project, score.ingested_at)
-    for rule in index.by_verdict.get((score.scorer, score.outcome), ()):
-        if rule_matches(rule.spec, score):
-            reason = f"judged late: {score.reason}" if score.late else score.reason
-            yield rule, score, _evaluated(rule, score, score.ingested_at, score.value, reason)
+        return [], False
+    known = _INDEX.at(configuration, score.project, score.ingested_at)
+    wanted = known.by_verdict.get((score.scorer, score.outcome))
+    if not wanted:
+        return [], False
+    found, undecided = matched(wanted, score, score.ingested_at, reason_of(score))
+    return found, bool(undecided)
 
 
-def _matched_spans(
-    chunk: TraceChunk, configuration: Configuration
-) -> Iterator[tuple[RuleVersion, Observed, Evaluated]]:
+def _of_spans(chunk: TraceChunk, configuration: Configuration) -> Iterator[Match]:
+    """What rules have to wait for is sent on by the sampler, which reads the same spans."""
     if chunk.origin != "online" or chunk.amends:
         return
     wanted = _INDEX.at(configuration, chunk.project, chunk.ingested_at).of_spans
     for span in chunk.spans if wanted else ():
-        if span.partial:
-            continue
-        subject = subject_of_span(chunk, span)
-        for rule in wanted:
-            if rule_matches(rule.spec, subject):
-                reason = span.status_message or span.name
-                yield rule, subject, _evaluated(rule, subject, chunk.ingested_at, None, reason)
+        if not span.partial:
+            subject, is_root = subject_of_span(chunk, span), not span.parent_span_id
+            yield from matched(wanted, subject, chunk.ingested_at, reason_of(span), settled=is_root)[0]
 
 
-def _evaluated(rule: RuleVersion, observed: Observed, ingested_at: int, value: float | None, reason: str) -> Evaluated:
-    of_trace = rule.spec.per == "trace" and observed.trace_id
-    return Evaluated(
-        subject_kind="trace" if of_trace else observed.subject_kind if isinstance(observed, Score) else observed.kind,
-        subject_id=observed.trace_id if of_trace else observed.subject_id,
-        ingested_at=ingested_at,
-        value=value,
-        reason=reason[:REASON_CHARACTERS],
-        trace_id=observed.trace_id,
-        span_id=observed.span_id,
-    )
+def _waits(score: Score) -> Out:
+    contents = SpanContents(project=score.project, trace_id=score.trace_id, scores=(score,))
+    return Out(Topic.SPAN_CONTENTS, record_key(score.project, score.trace_id), contents)
 
 
 def _events(rule: RuleVersion, group: tuple[str, ...], evaluated: list[Evaluated]) -> Iterator[Out]:
+    key = record_key(rule.project, rule.name, group)
     for first in range(0, len(evaluated), SUBJECTS_PER_EVENT):
-        event = RuleEvent(
-            project=rule.project,
-            rule=rule.name,
-            rule_version=rule.version,
-            group=group,
-            group_key=group_key(rule.spec, group),
-            evaluated=tuple(evaluated[first : first + SUBJECTS_PER_EVENT]),
-        )
-        yield Out(Topic.RULE_EVENTS, record_key(rule.project, rule.name, group), event)
+        yield Out(Topic.RULE_EVENTS, key, event_of(rule, group, evaluated[first : first + SUBJECTS_PER_EVENT]))
 
 
 def main(settings: Settings) -> None:
     """Runs the matcher until SIGTERM."""
     feed = ConfigFeed(settings)
     reads: Reads = {Topic.SCORES: Score, Topic.SPANS: TraceChunk}
-    loop = Loop("match", settings, reads, lambda batch: matches(batch, feed.confirmed()), writes=(RuleEvent,))
+    loop = Loop(
+        "match",
+        settings,
+        reads,
+        lambda batch: matches(batch, feed.confirmed()),
+        writes=(RuleEvent, RuleCondition, SpanContents),
+    )
     run(loop, before=feed.start)

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 R = TypeVar("R", bound=Record)
 
-TICKED = (Topic.RULE_EVENTS, Topic.SPAN_CONTENTS)
+TICKED = (Topic.RULE_EVENTS, Topic.RULE_CONDITIONS, Topic.SPAN_CONTENTS)
 """Topics into which their reader writes ticks."""
 PARTITION_UA = -1
 """librdkafka's word for: let the partitioner choose."""

@@ -1,12 +1,13 @@
 """The sampler: which scorers judge which subjects. Stateless: chunks and examples in, score requests out.
 
-Verdicts that came with an example become scores here, too.
+Verdicts that came with an example become scores here, too. Spans of traces that are judged as a whole, and what filters and groups
+have to know of a span's ancestors, go to `vedette.span-contents`, where the job `complete` puts them together.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from schemas.documents.scorer import Online
+from schemas.contents import SpanContents
 from schemas.example import Example, ScorerRef
 from schemas.ids import record_key
 from schemas.later import LaterRequest
@@ -18,16 +19,16 @@ from schemas.topics import Topic
 from streams.faust_app import FaustJob
 from streams.given import scores_given
 from streams.later import terms_of
-from streams.logic.conditions import passes
 from streams.logic.configuration import Configuration
-from streams.logic.in_effect import Remembered, Scorers, scorers
+from streams.logic.in_effect import Remembered, Scorers
 from streams.logic.later import Terms, await_scorer
 from streams.logic.later import key as later_key
+from streams.logic.plan import Chosen, Plan, chosen, contents_of, plan
 from streams.logic.sampling import keep, stamped, topic_of_type
 from streams.records import Out, Reads, Received
 from streams.settings import Settings
 
-_SCORERS = Remembered(scorers)
+_PLAN = Remembered(plan)
 
 
 @dataclass(frozen=True)
@@ -45,27 +46,49 @@ def requests(received: Received, configuration: Configuration, terms: Terms = Te
     """
     record = received.record
     if isinstance(record, TraceChunk):
-        found = _SCORERS.at(configuration, record.project, record.ingested_at)
-        return _of_chunk(record, found)
+        return _of_chunk(record, _PLAN.at(configuration, record.project, record.ingested_at))
     example = received.of(Example)
-    found = _SCORERS.at(configuration, example.project, received.ingested_at)
+    found = _PLAN.at(configuration, example.project, received.ingested_at).scorers
     return _of_example(example, received.ingested_at, found, configuration, terms)
 
 
-def _of_chunk(chunk: TraceChunk, found: Scorers) -> list[Out]:
-    if chunk.amends or not any(online.target == "span" for _, spec in found.values() for online in spec.online):
+def _of_chunk(chunk: TraceChunk, found: Plan) -> list[Out]:
+    if chunk.amends:
         return []
-    subjects = [subject_of_span(chunk, span) for span in chunk.spans if not span.partial]
-    asked = [one for index, subject in enumerate(subjects) for one in _online(subject, index, "span", found)]
+    outs = span_requests(chunk, found.scorers) if found.of_spans else []
+    contents = contents_of(found, chunk)
+    if contents is not None:
+        outs.append(Out(Topic.SPAN_CONTENTS, record_key(chunk.project, chunk.trace_id), contents))
+    return outs
+
+
+def span_requests(chunk: TraceChunk, found: Scorers) -> list[Out]:
+    """Returns the requests of a chunk's spans, as far as it can be told which scorers take them."""
+    spans = [span for span in chunk.spans if not span.partial]
+    subjects = [subject_of_span(chunk, span) for span in spans]
+    online = [
+        (number, one)
+        for number, (span, subject) in enumerate(zip(spans, subjects, strict=True))
+        for one in chosen(found, subject, "span", settled=not span.parent_span_id)
+        if not one.lacks
+    ]
+    return requests_of(chunk, subjects, online)
+
+
+def requests_of(
+    chunk: TraceChunk, subjects: Sequence[Subject], online: Iterable[tuple[int, Chosen]], attempt: int = 0
+) -> list[Out]:
+    """Returns the requests of subjects that were made from a chunk for scorers that judge them by themselves, by index."""
     request = ScoreRequest(
         project=chunk.project,
         trace_id=chunk.trace_id,
         ingested_at=chunk.ingested_at,
         origin=chunk.origin,
         run_id=chunk.run_id,
+        attempt=attempt,
         subjects=tuple(subjects),
     )
-    return _outs(record_key(chunk.project, chunk.trace_id), request, asked)
+    return _outs(record_key(chunk.project, chunk.trace_id), request, [_asked(one, index) for index, one in online])
 
 
 def _of_example(
@@ -75,7 +98,7 @@ def _of_example(
     named: list[Asked] = []
     if keep(example.project, example.trace_id or example.example_id, example.sampling_rate):
         named = [_named(ref, example, found, configuration, terms) for ref in example.scorers]
-    asked = _once([*named, *_online(subject, 0, "example", found)])
+    asked = _once([*named, *(_asked(one, 0) for one in chosen(found, subject, "example"))])
     request = ScoreRequest(
         project=example.project,
         trace_id=example.trace_id,
@@ -94,25 +117,13 @@ def _of_example(
     ]
 
 
-def _online(subject: Subject, index: int, target: str, found: Scorers) -> Iterator[Asked]:
-    """Scorers that run by themselves: the first of their `online` entries that takes the subject decides."""
-    for name, (version, spec) in found.items():
-        taken = next((o for o in spec.online if spec.enabled and _takes(o, subject, target)), None)
-        if taken:
-            why = f"online, {taken.sampling_rate:g} of its {target}s"
-            pair = Pair(
-                subject=index, scorer=name, version=version.version, base_version=version.version,
-                sampling_rate=taken.sampling_rate, why=why,
-            )  # fmt: skip
-            yield Asked(topic_of_type(spec.type), pair)
-
-
-def _takes(online: Online, subject: Subject, target: str) -> bool:
-    return (
-        online.target == target
-        and passes(online.filter, subject)
-        and keep(subject.project, subject.trace_id or subject.subject_id, online.sampling_rate)
-    )
+def _asked(one: Chosen, index: int) -> Asked:
+    rate, version = one.online.sampling_rate, one.version.version
+    pair = Pair(
+        subject=index, scorer=one.name, version=version, base_version=version, sampling_rate=rate,
+        why=f"online, {rate:g} of its {one.online.target}s",
+    )  # fmt: skip
+    return Asked(topic_of_type(one.spec.type), pair)
 
 
 def _named(ref: ScorerRef, example: Example, found: Scorers, configuration: Configuration, terms: Terms) -> Asked:
@@ -160,7 +171,7 @@ def _outs(key: bytes, request: ScoreRequest, asked: list[Asked]) -> list[Out]:
 def main(settings: Settings) -> None:
     """Runs the sampler until SIGTERM."""
     reads: Reads = {Topic.SPANS: TraceChunk, Topic.EXAMPLES: Example}
-    job = FaustJob("sample", settings, reads, writes=(ScoreRequest, LaterRequest, Score))
+    job = FaustJob("sample", settings, reads, writes=(ScoreRequest, LaterRequest, Score, SpanContents))
     terms = terms_of(settings)
 
     async def sample(received: Received) -> list[Out]:

@@ -48,6 +48,18 @@ class Settings(BaseSettings):
         le=300,
         description="seconds that a span waits for content in log events, if its instrumentation may send such; 0: never",
     )
+    trace_idle_s: float = Field(
+        default=600,
+        ge=1,
+        le=6 * 3600,
+        description="seconds without a span after which a trace whose root or a parent did not come is judged as it is",
+    )
+    conditions_kept_s: float = Field(
+        default=3600,
+        ge=1,
+        le=24 * 3600,
+        description="seconds from the first satisfied condition of a rule that wants several in one trace to the last",
+    )
 
     clickhouse_url: SecretStr = Field(
         default=SecretStr("http://127.0.0.1:8123"), description="http(s)://user:password@host:port"

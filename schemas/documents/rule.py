@@ -1,5 +1,6 @@
 """`kind: Rule`."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -7,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator,
 
 from schemas.documents.base import Base, Duration, Name, Strict
 from schemas.documents.destination import Email
-from schemas.documents.scorer import Filter
+from schemas.documents.scorer import CONTEXT, Filter
 from schemas.ids import hashed
 
 Op = Literal["<", "<=", "==", "!=", ">=", ">"]
@@ -28,6 +29,13 @@ class ScorerValue(Strict):
     value: float
 
 
+class ScorerIn(Strict):
+    """A scorer's label, one of several."""
+
+    scorer: Name
+    in_: tuple[str, ...] = Field(alias="in", min_length=1)
+
+
 class MetricValue(Strict):
     """A span's own number compared."""
 
@@ -44,6 +52,19 @@ class AttributeValue(Strict):
     value: float | str | bool
 
 
+class AttributeIn(Strict):
+    """A span's attribute, as text one of several."""
+
+    attribute: str
+    in_: tuple[str, ...] = Field(alias="in", min_length=1)
+
+
+class BucketIs(Strict):
+    """A bucket that the trace belongs to. There are no buckets yet: nothing satisfies it."""
+
+    bucket: Name
+
+
 class TagIs(Strict):
     """A tag that the subject carries."""
 
@@ -53,22 +74,27 @@ class TagIs(Strict):
 def _form(value: Any) -> str:
     keys = set(value) if isinstance(value, dict) else {name.rstrip("_") for name in type(value).model_fields}
     if "scorer" in keys:
-        return "scorer_is" if "is" in keys else "scorer_value"
-    return next((form for form in ("metric", "attribute", "tag") if form in keys), "scorer_is")
+        return "scorer_is" if "is" in keys else "scorer_in" if "in" in keys else "scorer_value"
+    if "attribute" in keys:
+        return "attribute_in" if "in" in keys else "attribute"
+    return next((form for form in ("metric", "bucket", "tag") if form in keys), "scorer_is")
 
 
 Condition = Annotated[
     Annotated[ScorerIs, Tag("scorer_is")]
     | Annotated[ScorerValue, Tag("scorer_value")]
+    | Annotated[ScorerIn, Tag("scorer_in")]
     | Annotated[MetricValue, Tag("metric")]
     | Annotated[AttributeValue, Tag("attribute")]
+    | Annotated[AttributeIn, Tag("attribute_in")]
+    | Annotated[BucketIs, Tag("bucket")]
     | Annotated[TagIs, Tag("tag")],
     Discriminator(_form),
 ]
 
 
 class When(Strict):
-    """All of, or any of, some conditions. Several conditions under `all` wait for a later version."""
+    """All of, or any of, some conditions. Several conditions under `all` are gathered over one trace."""
 
     all: tuple[Condition, ...] = ()
     any: tuple[Condition, ...] = ()
@@ -77,14 +103,19 @@ class When(Strict):
     def _one_form(self) -> Self:
         if bool(self.all) == bool(self.any):
             raise ValueError("`when` takes either `all` or `any`, with at least one condition")
-        if len(self.all) > 1:
-            raise ValueError("`all` of several conditions is not supported yet; use one condition, or `any`")
+        if len(set(self.conditions)) < len(self.conditions):
+            raise ValueError("`when` names a condition twice")
         return self
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """The conditions in document order."""
         return self.all or self.any
+
+    @property
+    def is_gathered(self) -> bool:
+        """Whether several conditions have to come together, each from a subject of its own."""
+        return len(self.all) > 1
 
 
 class Notify(Strict):
@@ -123,7 +154,8 @@ class Share(Strict):
     of: int = Field(ge=1, le=1000, description="so many must have been evaluated within `within`")
 
 
-GROUPS = ("agent", "customer", "session")
+GROUPS: Mapping[str, str] = {"agent": "agent", "customer": "customer_id", "session": "session_id"}
+"""What a rule may group by besides attributes, and where a subject carries it."""
 
 
 class RuleSpec(Strict):
@@ -192,6 +224,12 @@ class RuleSpec(Strict):
     def resolve_after_ms(self) -> int:
         """Silence after which an alert resolves by itself: by default the longer of within and cooldown."""
         return max(self.within, self.cooldown) if self.resolve_after is None else self.resolve_after
+
+    @cached_property
+    def context(self) -> tuple[str, ...]:
+        """The fields that its filter and group ask for and a span may have from its ancestors only."""
+        asked = [*(name for name, _ in self.filter.given), *(GROUPS[name] for name in self.group_by if name in GROUPS)]
+        return tuple(name for name in dict.fromkeys(asked) if name in CONTEXT)
 
     @cached_property
     def window_version(self) -> str:

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from schemas.documents.base import Base, Name, Rate, Strict
 
+CONTEXT = frozenset({"agent", "agent_version", "session_id", "customer_id", "environment"})
+"""What instrumentations may name on a parent only."""
+
 
 class Filter(Strict):
     """Which subjects: every field that is given must be equal."""
@@ -24,6 +27,11 @@ class Filter(Strict):
         """The fields that are given, by their names on subjects and scores."""
         return tuple((ON_SUBJECTS.get(name, name), value) for name, value in self if value is not None)
 
+    @cached_property
+    def context(self) -> tuple[str, ...]:
+        """The fields that are given and a span may have from its ancestors only."""
+        return tuple(name for name, _ in self.given if name in CONTEXT)
+
 
 ON_SUBJECTS = {"customer": "customer_id", "session": "session_id", "span": "span_name", "kind": "span_kind"}
 """Fields of a filter that have another name on subjects and scores."""
@@ -32,7 +40,7 @@ ON_SUBJECTS = {"customer": "customer_id", "session": "session_id", "span": "span
 class Online(Strict):
     """Where a scorer runs by itself."""
 
-    target: Literal["span", "example"] = "span"
+    target: Literal["span", "trace", "example"] = "span"
     filter: Filter = Filter()
     sampling_rate: Rate = 1.0
 

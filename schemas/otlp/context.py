@@ -1,9 +1,11 @@
 """What a span inherits: instrumentations name the agent, the session and the customer on the parent only."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from schemas.span import Span
+from schemas.span import Span, SpanContext
+
+S = TypeVar("S", Span, SpanContext)
 
 INHERITED = ("session_id", "customer_id", "environment")
 """fields that the nearest ancestor supplies, each by itself"""
@@ -14,14 +16,20 @@ AGENT = ("agent", "agent_instance", "agent_id", "agent_version")
 ALL = INHERITED + AGENT
 
 
-def inherit(spans: Sequence[Span]) -> list[Span]:
+def context_of(span: Span) -> SpanContext:
+    """Returns what a span's descendants may have from it."""
+    values = span.__dict__
+    return SpanContext.trusted({name: values[name] for name in SpanContext.model_fields})
+
+
+def inherit(spans: Sequence[S]) -> list[S]:
     """Returns the spans of one trace with what they lack taken from their nearest ancestor that has it.
 
     A span that names another agent than its parent's, or another activation, takes none of the agent's fields. Missing
     parents and cycles end the search. The order stays; the time is linear in the number of spans.
     """
     by_id = {span.span_id: span for span in spans}
-    settled: dict[str, Span] = {}
+    settled: dict[str, S] = {}
     for span in spans:
         if span.span_id not in settled:
             for one in reversed(_unsettled(span, by_id, settled)):
@@ -29,7 +37,7 @@ def inherit(spans: Sequence[Span]) -> list[Span]:
     return [settled[span.span_id] for span in spans]
 
 
-def _unsettled(span: Span, by_id: Mapping[str, Span], settled: Mapping[str, Span]) -> list[Span]:
+def _unsettled(span: S, by_id: Mapping[str, S], settled: Mapping[str, S]) -> list[S]:
     """The span and its ancestors, up to the first that is settled."""
     path = [span]
     parent = span.parent_span_id
@@ -44,16 +52,16 @@ def _unsettled(span: Span, by_id: Mapping[str, Span], settled: Mapping[str, Span
     return path
 
 
-def _from_parent(span: Span, parent: Span | None) -> Span:
+def _from_parent(span: S, parent: S | None) -> S:
     if parent is None:
         return span
     own, theirs = span.__dict__, parent.__dict__
     fields = ALL if same_activation(span, parent) else INHERITED
     missing: dict[str, Any] = {field: theirs[field] for field in fields if theirs[field] and not own[field]}
-    return Span.trusted({**own, **missing}) if missing else span
+    return type(span).trusted({**own, **missing}) if missing else span
 
 
-def same_activation(span: Span, parent: Span) -> bool:
+def same_activation(span: S, parent: S) -> bool:
     """Returns whether a span belongs to the activation of an agent that its parent belongs to, as far as both say."""
     if span.agent and span.agent != parent.agent:
         return False

@@ -4,7 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.documents.rule import AttributeValue, Condition, MetricValue, RuleSpec, ScorerIs, ScorerValue, TagIs
+from schemas.documents.rule import (
+    GROUPS,
+    AttributeIn,
+    AttributeValue,
+    BucketIs,
+    Condition,
+    MetricValue,
+    RuleSpec,
+    ScorerIn,
+    ScorerIs,
+    ScorerValue,
+    TagIs,
+)
 from sinks.clickhouse.client import ClickHouse
 
 # ruff: noqa: S608 - what is put together here are constants and numbers; every value is bound on the server
@@ -17,8 +29,8 @@ _METRIC = {
 }
 _FILTER = {"span_name": ("span_name", "name"), "span_kind": ("span_kind", "kind")}
 """Fields whose columns have different names in `scores` and in `spans`."""
-_GROUP = {"agent": "agent", "customer": "customer_id", "session": "session_id"}
-_ORDER = "ORDER BY at, id"
+_OF_SCORES = (ScorerIs, ScorerValue, ScorerIn)
+_JUDGED = "outcome IN ('pass', 'fail', 'scored')"
 
 
 @dataclass
@@ -27,11 +39,12 @@ class Bound:
 
     values: dict[str, Any] = field(default_factory=dict)
 
-    def __call__(self, value: float | str) -> str:
+    def __call__(self, value: float | str | Sequence[str]) -> str:
         """Returns the placeholder of a value."""
         name = f"v{len(self.values)}"
-        self.values[name] = value
-        return f"{{{name}:{'String' if isinstance(value, str) else 'Float64'}}}"
+        self.values[name] = value if isinstance(value, str | float | int) else list(value)
+        kind = "String" if isinstance(value, str) else "Float64" if isinstance(value, float | int) else "Array(String)"
+        return f"{{{name}:{kind}}}"
 
 
 def evaluations(
@@ -54,56 +67,68 @@ def evaluations(
 def query(spec: RuleSpec) -> tuple[str, dict[str, Any]]:
     """Returns the statement for a rule and the values that it binds, without project, since and until."""
     bound = Bound()
-    selects = [_select(spec, index, one, bound) for index, one in enumerate(spec.when.conditions)]
-    rows = " UNION ALL ".join(selects)
-    if len(spec.when.all) > 1:
-        rows = _of_all(spec, rows)
-    elif spec.per == "trace":
-        rows = _of_traces(spec, rows)
+    rows = " UNION ALL ".join(_select(spec, number, one, bound) for number, one in enumerate(spec.when.conditions))
+    rows = _gathered(spec, rows) if spec.when.is_gathered else _one_by_one(spec, rows)
     columns = ", ".join(("at", "kind", "id", "matched", *_group_names(spec)))
-    return f"SELECT {columns} FROM ({rows}) WHERE matched {_ORDER}", bound.values
+    wanted = "1" if spec.needs_unmatched else "matched"
+    return f"SELECT {columns} FROM ({rows}) WHERE {wanted} ORDER BY at, id", bound.values
 
 
-def _select(spec: RuleSpec, index: int, condition: Condition, bound: Bound) -> str:
-    """The subjects that may satisfy one condition, out of the table that holds them."""
-    of_scores = isinstance(condition, ScorerIs | ScorerValue)
-    groups = [f"{_group(name, of_scores=of_scores)} AS g{n}" for n, name in enumerate(spec.group_by)]
-    identity = ("subject_kind", "subject_id") if of_scores else ("'span'", "concat(trace_id, ':', span_id)")
-    columns = ", ".join(
-        [
-            "toUnixTimestamp64Milli(t.ingested_at) AS at",
-            f"toString({identity[0]}) AS kind",
-            f"{identity[1]} AS id",
-            "trace_id AS trace",
-            f"{index} AS condition",
-            f"toUInt8(ifNull({_satisfied(condition, bound)}, 0)) AS matched",
-            *groups,
-        ]
-    )
+def _select(spec: RuleSpec, number: int, condition: Condition, bound: Bound) -> str:
+    """The subjects that one condition looks at, out of the table that holds them. Aliases come before columns: those have a `t.`."""
+    of_scores = isinstance(condition, _OF_SCORES)
+    identity = ("subject_kind", "subject_id") if of_scores else ("'span'", "concat(t.trace_id, ':', t.span_id)")
+    columns = [
+        "toUnixTimestamp64Milli(t.ingested_at) AS at",
+        f"toString({identity[0]}) AS kind",
+        f"{identity[1]} AS id",
+        "t.trace_id AS trace",
+        f"{number} AS condition",
+        f"toUInt8(ifNull({_satisfied(condition, bound)}, 0)) AS matched",
+        *(f"{_group(name, of_scores=of_scores)} AS g{n}" for n, name in enumerate(spec.group_by)),
+    ]
     where = " AND ".join([*_scope(condition, bound), *_filter(spec, bound, of_scores=of_scores)])
     table = "scores" if of_scores else "spans"
-    return f"SELECT {columns} FROM {{ours:Identifier}}.{table} AS t FINAL WHERE {where}"
+    return f"SELECT {', '.join(columns)} FROM {{ours:Identifier}}.{table} AS t FINAL WHERE {where}"
 
 
 def _scope(condition: Condition, bound: Bound) -> Iterator[str]:
-    yield "project = {project:String} AND origin = 'online'"
+    yield "t.project = {project:String} AND origin = 'online'"
     yield "t.ingested_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
     yield "t.ingested_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC')"
-    if isinstance(condition, ScorerIs | ScorerValue):
+    if isinstance(condition, ScorerIs | ScorerValue | ScorerIn):
         yield f"attempt = 0 AND scorer = {bound(condition.scorer)}"
     else:
         yield "NOT partial AND run_id = ''"
+    yield _looked_at(condition)
+
+
+def _looked_at(condition: Condition) -> str:
+    """The same question as `streams.logic.conditions.looks_at` asks."""
+    match condition:
+        case ScorerIs():
+            return f"({_JUDGED} OR outcome = 'error')" if condition.is_ == "errors" else _JUDGED
+        case ScorerValue():
+            return "value IS NOT NULL"
+        case ScorerIn():
+            return _JUDGED
+        case MetricValue():
+            return f"({_METRIC[condition.metric]}) IS NOT NULL"
+        case BucketIs():
+            return "0"
+        case _:
+            return "1"
 
 
 def _filter(spec: RuleSpec, bound: Bound, *, of_scores: bool) -> Iterator[str]:
     for name, value in spec.filter.given:
         column = _FILTER.get(name, (name, name))[0 if of_scores else 1]
-        yield f"t.{column} = {bound(value)}"  # an alias of the select would come first
+        yield f"t.{column} = {bound(value)}"
 
 
 def _group(name: str, *, of_scores: bool) -> str:
-    if name in _GROUP:
-        return f"toString({_GROUP[name]})"
+    if name in GROUPS:
+        return f"toString(t.{GROUPS[name]})"
     attributes = "attributes" if of_scores else "attrs"
     return f"{attributes}['{_quoted(name.removeprefix('attribute:'))}']"
 
@@ -119,22 +144,28 @@ def _satisfied(condition: Condition, bound: Bound) -> str:
             return f"outcome = {bound(_OUTCOME[condition.is_])}"
         case ScorerValue():
             return f"value {_op(condition.op)} {bound(condition.value)}"
+        case ScorerIn():
+            return f"has({bound(condition.in_)}, label)"
         case MetricValue():
             return f"({_METRIC[condition.metric]}) {_op(condition.op)} {bound(condition.value)}"
-        case AttributeValue():
-            return _attribute(condition, bound)
+        case AttributeValue() | AttributeIn():
+            return f"mapContains(attrs, {bound(condition.attribute)}) AND {_attribute(condition, bound)}"
         case TagIs():
             return f"has(tags, {bound(condition.tag)})"
+        case BucketIs():
+            return "0"
 
 
-def _attribute(condition: AttributeValue, bound: Bound) -> str:
-    text, op = f"attrs[{bound(condition.attribute)}]", _op(condition.op)
-    present = f"mapContains(attrs, {bound(condition.attribute)})"
+def _attribute(condition: AttributeValue | AttributeIn, bound: Bound) -> str:
+    text = f"attrs[{bound(condition.attribute)}]"
+    if isinstance(condition, AttributeIn):
+        return f"has({bound(condition.in_)}, {text})"
+    op = _op(condition.op)
     if isinstance(condition.value, bool):
-        return f"{present} AND lower({text}) {op} {bound(str(condition.value).lower())}"
+        return f"lower({text}) {op} {bound(str(condition.value).lower())}"
     if isinstance(condition.value, str):
-        return f"{present} AND {text} {op} {bound(condition.value)}"
-    return f"{present} AND toFloat64OrNull(trimBoth({text})) {op} {bound(float(condition.value))}"
+        return f"{text} {op} {bound(condition.value)}"
+    return f"toFloat64OrNull(trimBoth({text})) {op} {bound(float(condition.value))}"
 
 
 def _op(op: str) -> str:
@@ -145,22 +176,29 @@ def _group_names(spec: RuleSpec) -> list[str]:
     return [f"g{n}" for n, _ in enumerate(spec.group_by)]
 
 
-def _of_traces(spec: RuleSpec, rows: str) -> str:
-    """Each trace once, with its first match."""
-    first = "".join(f", argMin({g}, (at, id)) AS {g}" for g in _group_names(spec))
+def _one_by_one(spec: RuleSpec, rows: str) -> str:
+    """Each subject, or its trace in its place; whoever folds them counts each once."""
+    of_trace = "r.trace != ''" if spec.per == "trace" else "0"
+    groups = "".join(f", any(r.{name}) AS {name}" for name in _group_names(spec))
     return (
-        f"SELECT min(r.at) AS at, if(trace = '', any(r.kind), 'trace') AS kind, if(trace = '', r.id, trace) AS id, 1 AS matched{first} "
-        f"FROM ({rows}) AS r WHERE matched GROUP BY trace, if(trace = '', r.id, '')"
+        f"SELECT r.at AS at, if({of_trace}, 'trace', r.kind) AS kind, if({of_trace}, r.trace, r.id) AS id, "
+        f"max(r.matched) AS matched{groups} FROM ({rows}) AS r GROUP BY r.at, r.kind, r.id, r.trace"
     )
 
 
-def _of_all(spec: RuleSpec, rows: str) -> str:
-    """Each trace that satisfies all conditions, when the last one came, in the group of the first."""
-    times = ", ".join(f"minIf(r.at, condition = {n})" for n, _ in enumerate(spec.when.all))
-    groups = "".join(f", argMinIf({g}, (r.at, r.id), condition = 0) AS {g}" for g in _group_names(spec))
+def _gathered(spec: RuleSpec, rows: str) -> str:
+    """Each trace that all conditions look at, when the last one came, in the group of the first."""
+    numbers = range(len(spec.when.all))
+    held = " AND ".join(f"countIf(condition = {n} AND r.matched) > 0" for n in numbers)
+    matched = ", ".join(f"minIf(r.at, condition = {n} AND r.matched)" for n in numbers)
+    looked = ", ".join(f"minIf(r.at, condition = {n})" for n in numbers)
+    groups = "".join(
+        f", argMinIf(r.{name}, (NOT r.matched, r.at, r.id), condition = 0) AS {name}" for name in _group_names(spec)
+    )
     return (
-        f"SELECT greatest({times}) AS at, 'trace' AS kind, trace AS id, 1 AS matched{groups} "
-        f"FROM ({rows}) AS r WHERE matched AND trace != '' GROUP BY trace HAVING uniqExact(condition) = {len(spec.when.all)}"
+        f"SELECT if(matched, greatest({matched}), greatest({looked})) AS at, "
+        f"if(any(r.trace) = '', any(r.kind), 'trace') AS kind, if(r.trace = '', r.id, r.trace) AS id, {held} AS matched{groups} "
+        f"FROM ({rows}) AS r GROUP BY id HAVING uniqExact(condition) = {len(spec.when.all)}"
     )
 
 

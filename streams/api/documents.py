@@ -12,7 +12,7 @@ from schemas.config import ConfigEntry
 from schemas.documents import KINDS
 from schemas.documents.base import Base, EnvRef, canonical_spec, spec_version
 from schemas.documents.destination import EmailSpec
-from schemas.documents.rule import Notify, RuleSpec, ScorerIs, ScorerValue, SendEmail
+from schemas.documents.rule import BucketIs, Notify, RuleSpec, ScorerIn, ScorerIs, ScorerValue, SendEmail
 from schemas.documents.scorer import ScorerSpec
 from scorers import registry
 from streams.document_files import yaml_text
@@ -154,7 +154,9 @@ def _warnings(document: Base, known: Callable[[str, str, str], bool], has_smtp: 
     if not isinstance(spec, RuleSpec):
         return
     for condition in spec.when.conditions:
-        if isinstance(condition, ScorerIs | ScorerValue) and not known("Scorer", project, condition.scorer):
+        if isinstance(condition, BucketIs):
+            yield f"bucket {condition.bucket!r} does not exist in project {project} yet: nothing satisfies the condition"
+        if isinstance(condition, ScorerIs | ScorerValue | ScorerIn) and not known("Scorer", project, condition.scorer):
             yield f"scorer {condition.scorer!r} does not exist in project {project} yet: the rule waits for its scores"
     for action in spec.actions:
         if isinstance(action, Notify) and not known("Destination", project, action.notify):
@@ -180,7 +182,7 @@ def still_refer(configuration: Configuration, kind: str, project: str, name: str
 def _names(rule: Versioned, kind: str, name: str) -> bool:
     spec = RuleSpec.model_validate_json(rule.spec)
     if kind == "Scorer":
-        return any(isinstance(c, ScorerIs | ScorerValue) and c.scorer == name for c in spec.when.conditions)
+        return any(isinstance(c, ScorerIs | ScorerValue | ScorerIn) and c.scorer == name for c in spec.when.conditions)
     return kind == "Destination" and any(isinstance(a, Notify) and a.notify == name for a in spec.actions)
 
 

@@ -122,7 +122,7 @@ def backtest(
     """Shows when rules would have fired over what is stored, for whom, and how often they would have been quiet."""
     settings, until = context.settings(data_dir), time.time_ns() // 1_000_000
     begin = _begin(settings, since, until)
-    versions = [(str(file), _version(rule, project)) for file in files for rule in _rules([file])]
+    versions = [(str(file), _version(rule, project, begin)) for file in files for rule in _rules([file])]
     if not versions:
         raise Failure(f"{', '.join(map(str, files))}: no rules", USAGE)
     if live:
@@ -145,12 +145,14 @@ def _begin(settings: "Settings", since: str, until: int) -> int:
     return begin
 
 
-def _version(rule: "Rule", project: str | None) -> "RuleVersion":
+def _version(rule: "Rule", project: str | None, since: int) -> "RuleVersion":
+    """A rule as if it had taken effect when the back-test begins, whether it is enabled or not."""
     from schemas.documents.base import canonical_spec, spec_version
     from streams.logic.rules import RuleVersion
 
     version = spec_version(canonical_spec(rule.spec))
-    return RuleVersion(project or rule.metadata.project, rule.metadata.name, version, rule.spec)
+    spec = rule.spec.model_copy(update={"enabled": True})
+    return RuleVersion(project or rule.metadata.project, rule.metadata.name, version, spec, effective_at=since)
 
 
 def _in_effect(settings: "Settings", versions: "list[RuleVersion]") -> "list[tuple[str, RuleVersion]]":

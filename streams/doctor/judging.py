@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.documents.rule import AttributeValue, MetricValue, RuleSpec, TagIs
+from schemas.documents.rule import AttributeIn, AttributeValue, MetricValue, RuleSpec, TagIs
 from schemas.documents.scorer import Filter, ScorerSpec
 from sinks.clickhouse.client import ClickHouse
 from streams.doctor.installation import Installation
@@ -121,7 +121,9 @@ def universes(spec: RuleSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
     names = tuple(sorted({scorer for condition in spec.when.conditions for scorer, _ in verdicts_of(condition)}))
     if names:
         yield "scores", names
-    if any(isinstance(condition, MetricValue | AttributeValue | TagIs) for condition in spec.when.conditions):
+    if any(
+        isinstance(condition, MetricValue | AttributeValue | AttributeIn | TagIs) for condition in spec.when.conditions
+    ):
         yield "spans", ()
 
 

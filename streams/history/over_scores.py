@@ -22,7 +22,8 @@ def backtest(clickhouse: ClickHouse, rule: RuleVersion, since: int, until: int, 
         Permanent: it will never answer this.
     """
     play = Backtest(rule, since, _firings(clickhouse, rule, since))
-    for block in evaluations(clickhouse, rule.project, rule.spec, since - rule.spec.within, until):
+    before = since - rule.spec.within - (rule.spec.sustained or 0) - (rule.spec.no_traffic or 0)
+    for block in evaluations(clickhouse, rule.project, rule.spec, before, until):
         play.take(block)
         if len(block[0]):
             progress(block[0][-1])

@@ -10,24 +10,31 @@ from pydantic import Field, model_validator
 from schemas.alert import AlertChange, ChangeKind
 from schemas.documents.base import Duration, Name, Strict, format_duration
 from schemas.documents.rule import RuleSpec
-from schemas.rule import Evaluated
+from schemas.rule import Command, CommandAction
 from schemas.score import Outcome, Score
 from schemas.subject import Subject, SubjectKind
-from streams.history.backtest import TICK_MS, Backtest, Group
-from streams.logic.conditions import Observed, group_of, matches
+from streams.history.backtest import TICK_MS, Backtest
+from streams.logic.collect import Collect
+from streams.logic.conditions import Observed
+from streams.logic.matching import Match, condition_of, matched
 from streams.logic.rules import RuleVersion
 
+FOR_EVER_MS = 1 << 50
 BEGIN_MS = 1_700_000_000_000
 """When every test begins; a multiple of nothing, so that nobody relies on it."""
 
 
 class Event(Strict):
-    """A score or a span that comes in, once or several times."""
+    """A score or a span that comes in, once or several times; or what a person tells the alert of a group."""
 
     at: Duration
+    command: CommandAction | None = None
+    group: dict[str, str] = Field(default={})
+    for_: Duration = Field(default=3_600_000, alias="for", description="of a snooze")
     scorer: Name | None = None
     outcome: Outcome = "fail"
     value: float | None = None
+    label: str = ""
     subject: str = ""
     subject_kind: SubjectKind = "example"
     trace: str = ""
@@ -49,8 +56,8 @@ class Event(Strict):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.scorer is None and not self.span:
-            raise ValueError("an event names a `scorer` (a score comes in) or a `span` (a span ends)")
+        if sum((self.scorer is not None, bool(self.span), self.command is not None)) != 1:
+            raise ValueError("an event has either a `scorer` (a score comes in), a `span` (it ends) or a `command`")
         return self
 
 
@@ -94,12 +101,19 @@ class Outcomes:
 
 def run(test: RuleTest, spec: RuleSpec) -> Outcomes:
     """Plays a test by the live functions and compares what the rule tells with what is expected."""
-    play = Backtest(RuleVersion("test", test.rule, "0" * 16, spec), since=0)
-    for group, evaluated in _evaluated(test.events, spec):
-        play.fold(group, [evaluated])
+    rule = RuleVersion("test", test.rule, "0" * 16, spec, effective_at=BEGIN_MS)
+    play, collect = Backtest(rule, since=0), Collect(kept_ms=FOR_EVER_MS)
+    for at, number, event in _coming(test.events):
+        if event.command is not None:
+            group = tuple(event.group.get(name, "") for name in spec.group_by)
+            play.command(group, _command(event, event.command, at, number), at)
+            continue
+        observed = _observed(event, event.subject or f"event-{number}", at)
+        for match in _matches(rule, observed, at, collect):
+            play.fold(match.group, [match.evaluated])
     play.finish(BEGIN_MS + _until(test) + TICK_MS)
     told = sorted(play.changes, key=lambda change: (change.changed_at, change.change))
-    return Outcomes(test.name, tuple(_compared(list(test.expect), told)))
+    return Outcomes(test.name, tuple(_compared(list(test.expect), told, _ticked(spec))))
 
 
 def _until(test: RuleTest) -> int:
@@ -107,22 +121,29 @@ def _until(test: RuleTest) -> int:
     return max([*ends, *(one.at for one in test.expect)]) if test.until is None else test.until
 
 
-def _evaluated(events: Sequence[Event], spec: RuleSpec) -> Iterator[tuple[Group, Evaluated]]:
+def _coming(events: Sequence[Event]) -> Iterator[tuple[int, str, Event]]:
+    """Every event as often as it comes, in the order of time, with a number of its own."""
     coming = [
-        (event.at + n * event.every, number, n) for number, event in enumerate(events) for n in range(event.times)
+        (BEGIN_MS + event.at + n * event.every, number, n)
+        for number, event in enumerate(events)
+        for n in range(event.times)
     ]
     for at, number, n in sorted(coming):
-        event = events[number]
-        observed = _observed(event, event.subject or f"event-{number}-{n}", BEGIN_MS + at)
-        if matches(spec, observed):
-            yield group_of(spec, observed), _match(spec, observed, BEGIN_MS + at)
+        yield at, f"{number}-{n}", events[number]
 
 
-def _match(spec: RuleSpec, observed: Observed, at: int) -> Evaluated:
-    of_trace = spec.per == "trace" and observed.trace_id
-    kind = observed.subject_kind if isinstance(observed, Score) else observed.kind
-    identity = observed.trace_id if of_trace else observed.subject_id
-    return Evaluated(subject_kind="trace" if of_trace else kind, subject_id=identity, ingested_at=at)
+def _matches(rule: RuleVersion, observed: Observed, at: int, collect: Collect) -> Iterator[Match]:
+    """What the matcher, and for several conditions that have to come together `complete`, makes of a subject."""
+    for match in matched([rule], observed, at, "", settled=True)[0]:
+        if not rule.spec.when.is_gathered:
+            yield match
+        elif gathered := collect.take(condition_of(match), rule, lambda _: rule, at, 0):
+            yield gathered
+
+
+def _command(event: Event, action: CommandAction, at: int, number: str) -> Command:
+    until = at + event.for_ if action == "snooze" else 0
+    return Command(command_id=number, action=action, alert_id="", by="test", until=until)
 
 
 def _observed(event: Event, subject: str, at: int) -> Observed:
@@ -136,7 +157,7 @@ def _observed(event: Event, subject: str, at: int) -> Observed:
         return Subject.model_validate({**context, "kind": "span", "numbers": _numbers(event)})
     verdict = {
         "scorer": event.scorer, "scorer_version": "test", "score_id": subject, "subject_kind": event.subject_kind,
-        "outcome": event.outcome, "value": event.value, "ingested_at": at,
+        "outcome": event.outcome, "value": event.value, "label": event.label, "ingested_at": at,
     }  # fmt: skip
     return Score.model_validate({**context, **verdict})
 
@@ -146,9 +167,15 @@ def _numbers(event: Event) -> dict[str, float]:
     return {"error": float(event.error), **{name: number for name, number in given.items() if number is not None}}
 
 
-def _compared(expected: list[Expected], told: list[AlertChange]) -> Iterator[str]:
+def _ticked(spec: RuleSpec) -> tuple[ChangeKind, ...]:
+    """What a tick may cause: it is told up to 5 s later than its time."""
+    return ("resolved", "fired") if spec.no_traffic else ("resolved",)
+
+
+def _compared(expected: list[Expected], told: list[AlertChange], ticked: Sequence[ChangeKind]) -> Iterator[str]:
     for change in told:
-        wanted = next((one for one in expected if _is(one, change)), None)
+        late = TICK_MS if change.kind in ticked else 1
+        wanted = next((one for one in expected if _is(one, change, late)), None)
         if wanted is None:
             yield f"not expected: {_told(change)}"
         else:
@@ -156,15 +183,12 @@ def _compared(expected: list[Expected], told: list[AlertChange]) -> Iterator[str
     yield from (f"not told: {_wanted(one)}" for one in expected)
 
 
-def _is(wanted: Expected, change: AlertChange) -> bool:
-    """Whether a change is the expected one; what a tick causes may come a tick later."""
-    later = change.changed_at - BEGIN_MS - wanted.at
+def _is(wanted: Expected, change: AlertChange, late: int) -> bool:
+    """Whether a change is the expected one, told less than `late` milliseconds after its time."""
     compared = {name: getattr(wanted, name) for name in ("subjects", "suppressed", "severity")}
     same = all(value is None or getattr(change, name) == value for name, value in compared.items())
     group = wanted.group is None or wanted.group == orjson.loads(change.group_key)
-    return (
-        same and group and wanted.alert == change.kind and 0 <= later <= (TICK_MS if change.kind == "resolved" else 0)
-    )
+    return same and group and wanted.alert == change.kind and 0 <= change.changed_at - BEGIN_MS - wanted.at < late
 
 
 def _told(change: AlertChange) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from schemas.documents.rule import AttributeValue, RuleSpec
+from schemas.documents.rule import AttributeIn, AttributeValue, RuleSpec
 from schemas.documents.scorer import ScorerSpec
 from streams.logic.configuration import Configuration, Versioned
 from streams.logic.rules import RuleVersion
@@ -82,7 +82,9 @@ def named_attributes(configuration: Configuration, project: str, at: int) -> fro
 
 def _attributes(spec: RuleSpec) -> Iterator[str]:
     yield from (name.removeprefix("attribute:") for name in spec.group_by if name.startswith("attribute:"))
-    yield from (condition.attribute for condition in spec.when.conditions if isinstance(condition, AttributeValue))
+    yield from (
+        condition.attribute for condition in spec.when.conditions if isinstance(condition, AttributeValue | AttributeIn)
+    )
 
 
 @lru_cache(_MOST)

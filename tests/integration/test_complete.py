@@ -54,7 +54,8 @@ def until_remembered(installation: Installation, job: Job, contents: int, spans:
     installation.until(lambda: len(installation.records(Topic.SPAN_CONTENTS, SpanContents)) == contents)
 
     def kept() -> float:
-        lines = [line for line in job.get("/metrics").splitlines() if line.startswith("vedette_complete_spans{")]
+        found = job.get("/metrics").splitlines()
+        lines = [line for line in found if line.startswith("vedette_complete_remembered{") and 'what="spans"' in line]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     installation.until(lambda: kept() == spans)

@@ -11,7 +11,7 @@ from schemas.ids import record_key
 from schemas.rule import Tick
 from schemas.span import TraceChunk
 from schemas.topics import Topic
-from streams.complete import Complete
+from streams.complete import Traces
 from streams.logic.join import AFTER_MS, CALL_MS, FINISH_REASONS, Join
 from streams.match import matches
 from streams.records import Received
@@ -186,7 +186,7 @@ def received(record: SpanContents | None, at: int = 0, key: bytes | None = None)
 
 
 def test_what_goes_on_is_keyed_by_its_trace_and_a_tick_tells_the_time() -> None:
-    complete = Complete(WAIT_MS)
+    complete = Traces(configured, WAIT_MS, idle_ms=600_000)
     assert complete.handle([received(waiting(0), at=5)]) == []
     assert complete.held(3) == 7
     (out,) = complete.handle([received(None, at=5 + WAIT_MS)])
@@ -196,7 +196,7 @@ def test_what_goes_on_is_keyed_by_its_trace_and_a_tick_tells_the_time() -> None:
 
 
 def test_a_batch_with_a_foreign_key_is_refused_before_anything_of_it_is_folded() -> None:
-    complete = Complete(WAIT_MS)
+    complete = Traces(configured, WAIT_MS, idle_ms=600_000)
     with pytest.raises(ValueError, match="the key of a span's contents is"):
         complete.handle([received(waiting(0)), received(waiting(1), key=b"other")])
     assert complete.held(3) is None

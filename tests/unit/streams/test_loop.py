@@ -86,7 +86,7 @@ def test_when_the_partition_comes_back_within_the_poll_its_messages_are_taken_on
 def holding(held: int | None, handled: int) -> Loop:
     """A loop whose job holds a partition from an offset on, and that was started again when it had handled so much."""
     loop = Loop("test", Settings(), {Topic.EXAMPLES: Example}, lambda _: [], held=lambda _: held)
-    loop._handled = {0: handled}
+    loop._handled = {(Topic.EXAMPLES, 0): handled}
     return loop
 
 

@@ -3,10 +3,11 @@
 import pytest
 
 from schemas.codec import Undecodable
+from schemas.contents import SpanContents
 from schemas.documents.rule import RuleSpec
 from schemas.example import Example
 from schemas.ids import record_key
-from schemas.rule import Evaluated, RuleEvent
+from schemas.rule import Evaluated, RuleCondition, RuleEvent
 from schemas.score import Score
 from schemas.span import Span, TraceChunk
 from schemas.topics import Topic
@@ -206,3 +207,81 @@ def test_a_verdict_that_came_late_says_so_in_the_alert() -> None:
     configuration = configured(("Rule", "r", rule()))
     (event,) = events(configuration, score_received(score(late=True)))
     assert [one.reason for one in event.evaluated] == ["judged late: x is bad"]
+
+
+def test_conditions_that_have_to_come_together_are_told_one_by_one_by_trace() -> None:
+    several = RuleSpec.model_validate(
+        {
+            "when": {
+                "all": [FAILS, {"metric": "tokens", "op": ">", "value": 5}, {"scorer": "s", "op": "<", "value": 1}]
+            },
+            "filter": {"agent": "clerk"},
+            "group_by": ["attribute:region"],
+        }
+    )
+    configuration = configured(("Rule", "r", several))
+    span = Span(span_id="1" * 16, agent="clerk", input_tokens=9, attrs={"region": "north"})
+    others = span.model_copy(update={"agent": "porter"})
+    outs = matches([score_received(score()), chunk_received(chunk(span, others))], configuration)
+    assert {out.key for out in outs} == {record_key("default", TRACE)}
+    told = [out.value for out in outs if isinstance(out.value, RuleCondition)]
+    assert [(one.condition, one.group, one.evaluated.span_id, one.rule_version) for one in told] == [
+        (0, ("",), "x", version_of(several)), (2, ("",), "x", version_of(several)),
+        (1, ("north",), "1" * 16, version_of(several)),
+    ]  # fmt: skip
+    assert len(told) == len(outs)
+
+
+def test_an_example_without_a_trace_gathers_conditions_for_itself() -> None:
+    several = RuleSpec.model_validate({"when": {"all": [FAILS, {"scorer": "t", "is": "fails"}]}})
+    alone = score("e", subject_kind="example", subject_id="e", trace_id="", span_id="")
+    (out,) = matches([score_received(alone)], configured(("Rule", "r", several)))
+    assert out.key == record_key("default", "e")
+
+
+def test_a_score_whose_span_lacks_what_a_rule_asks_for_waits_and_the_other_rules_do_not() -> None:
+    configuration = configured(
+        ("Rule", "by session", rule(group_by=["session"])),
+        ("Rule", "in production", rule(filter={"environment": "production", "agent": "clerk"})),
+        ("Rule", "of the porter", rule(filter={"environment": "production", "agent": "porter"})),
+        ("Rule", "any", rule()),
+    )
+    known = score("known", session_id="s-1", environment="production")
+    lacks = score("lacks")
+    outs = matches([score_received(known), score_received(lacks)], configuration)
+    waiting = [out for out in outs if out.topic is Topic.SPAN_CONTENTS]
+    contents = SpanContents(project="default", trace_id=TRACE, scores=(lacks,))
+    assert waiting == [Out(Topic.SPAN_CONTENTS, record_key("default", TRACE), contents)]
+    assert matched(configuration, score_received(known), score_received(lacks)) == {
+        "by session": [f"{TRACE}:known"], "in production": [f"{TRACE}:known"], "any": [f"{TRACE}:known", f"{TRACE}:lacks"],
+    }  # fmt: skip
+
+
+def test_a_span_that_lacks_what_a_rule_asks_for_is_left_to_the_sampler_unless_it_is_the_root() -> None:
+    configuration = configured(
+        ("Rule", "r", rule({"metric": "duration_ms", "op": ">=", "value": 0}, group_by=["session"]))
+    )
+    root, child = Span(span_id="1" * 16), Span(span_id="2" * 16, parent_span_id="1" * 16)
+    assert matched(configuration, chunk_received(chunk(root, child))) == {"r": [f"{TRACE}:{'1' * 16}"]}
+
+
+def test_only_a_rule_that_needs_them_is_told_of_subjects_that_did_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = rule(FAILS, {"metric": "tokens", "op": ">", "value": 5}, filter={"agent": "clerk"})
+    quiet = Span(span_id="1" * 16, agent="clerk", input_tokens=1)
+    batch = [
+        *(
+            score_received(score(outcome, outcome=outcome))
+            for outcome in ("fail", "pass", "scored", "error", "skipped")
+        ),
+        score_received(score("t", scorer="t")),
+        score_received(score("porter", agent="porter")),
+        chunk_received(chunk(quiet, Span(span_id="2" * 16, agent="clerk"))),
+    ]
+
+    def told() -> list[tuple[str, bool]]:
+        found = events(configured(("Rule", "r", spec)), *batch)
+        return [(one.span_id, one.matched) for event in found for one in event.evaluated]
+
+    assert told() == [("fail", True)]
+    monkeypatch.setattr(RuleSpec, "needs_unmatched", True)
+    assert told() == [("fail", True), ("pass", False), ("scored", False), ("1" * 16, False)]

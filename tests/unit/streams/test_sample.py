@@ -94,7 +94,8 @@ def test_spans_are_asked_of_the_scorers_that_run_by_themselves() -> None:
         ),
     )
     expected = [Out(Topic.REQUESTS_CODE, record_key("default", TRACE), request)]
-    assert requests(chunk_received(sent), configuration) == expected
+    outs = requests(chunk_received(sent), configuration)
+    assert [out for out in outs if out.topic is not Topic.SPAN_CONTENTS] == expected
 
 
 def test_each_class_of_scorers_gets_a_request_with_only_the_subjects_that_it_judges() -> None:
@@ -217,7 +218,7 @@ def test_the_first_online_entry_that_takes_a_subject_decides() -> None:
     )
     configuration = configured(("Scorer", "s", scorer("latency", *online)))
     sent = chunk(Span(span_id="1" * 16, kind="llm", agent="clerk"), Span(span_id="2" * 16))
-    (out,) = requests(chunk_received(sent), configuration)
+    out, _ = requests(chunk_received(sent), configuration)
     assert isinstance(out.value, ScoreRequest)
     assert [pair.subject for pair in out.value.pairs] == [0, 1]
 

@@ -88,6 +88,43 @@ def test_an_alert_resolves_at_the_first_tick_after_its_silence() -> None:
     assert outcome([failing(times=3)], expect, until="2m", resolve_after="1m") == []
 
 
+def test_several_conditions_come_together_over_one_trace_whatever_their_order() -> None:
+    when = {"all": [{"scorer": "Names the parcel", "is": "fails"}, {"metric": "error", "op": "==", "value": 1}]}
+    events = [
+        failing(at="5s", trace="t1"),
+        {"at": "2s", "span": "chat", "error": True, "trace": "t1"},
+        {"at": "9s", "span": "chat", "error": True, "trace": "t2"},
+    ]
+    expect = [{"at": "5s", "alert": "fired", "subjects": 1, "group": {"agent": "Clerk"}}]
+    assert outcome(events, expect, when=when, times=1) == []
+
+
+def test_a_person_acknowledges_and_resolves() -> None:
+    events = [
+        failing(times=3),
+        {"at": "10s", "command": "acknowledge", "group": {"agent": "Clerk"}},
+        {"at": "20s", "command": "resolve", "group": {"agent": "Clerk"}},
+    ]
+    expect = [
+        {"at": "2s", "alert": "fired"},
+        {"at": "10s", "alert": "acknowledged"},
+        {"at": "20s", "alert": "resolved"},
+    ]
+    assert outcome(events, expect) == []
+
+
+def test_a_share_counts_what_passed_too() -> None:
+    events = [failing(times=2), failing(at="2s", outcome="pass", times=6), failing(at="10s", times=2)]
+    expect = [{"at": "11s", "alert": "fired", "subjects": 4}]
+    assert outcome(events, expect, times=1, rate={"share": 0.4, "of": 8}) == []
+
+
+def test_silence_fires_for_want_of_traffic_and_traffic_resolves() -> None:
+    events = [failing(outcome="pass"), failing(at="70s", outcome="pass")]
+    expect = [{"at": "30s", "alert": "fired"}, {"at": "70s", "alert": "resolved"}]
+    assert outcome(events, expect, times=1, no_traffic="30s", until="90s") == []
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     (tmp_path / "rule.yaml").write_text(RULE)

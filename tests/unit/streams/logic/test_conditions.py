@@ -13,7 +13,7 @@ from schemas.documents.rule import RuleSpec
 from schemas.documents.scorer import Filter
 from schemas.score import Outcome, Score
 from schemas.subject import Subject
-from streams.logic.conditions import Observed, group_key, group_of, matches, passes, satisfied
+from streams.logic.conditions import Observed, group_key, group_of, lacking, looks_at, matches, passes, satisfied
 
 
 def a_score(scorer: str = "judge", outcome: Outcome = "fail", value: float | None = 0.2, **context: Any) -> Score:
@@ -126,6 +126,46 @@ def test_a_tag_is_carried_or_not() -> None:
     assert not holds({"tag": "vip"}, a_span(tags=("vip-lounge",)))
 
 
+def test_a_label_is_one_of_several_and_only_a_verdict_has_one() -> None:
+    condition = {"scorer": "judge", "in": ["rude", "curt"]}
+    assert holds(condition, a_score(label="curt", outcome="scored"))
+    assert not holds(condition, a_score(label="kind", outcome="scored"))
+    assert not holds(condition, a_score(label="curt", outcome="error"))
+    assert not holds(condition, a_score("other", label="curt"))
+
+
+def test_an_attribute_is_one_of_several_texts() -> None:
+    condition = {"attribute": "plan", "in": ["gold", "1"]}
+    assert [holds(condition, a_span(attributes={"plan": plan})) for plan in ("gold", "1", "silver")] == [
+        True,
+        True,
+        False,
+    ]
+    assert not holds(condition, a_span())
+    assert not holds(condition, a_score(attributes={"plan": "gold"}))
+
+
+def test_nothing_is_in_a_bucket_yet() -> None:
+    assert not holds({"bucket": "Angry customers"}, a_score("Angry customers", label="Angry customers"))
+    assert not holds({"bucket": "Angry customers"}, a_span(tags=("Angry customers",)))
+
+
+def test_a_condition_looks_at_what_it_can_tell_of() -> None:
+    def looks(condition: dict[str, Any], observed: Observed) -> bool:
+        return looks_at(rule(condition).when.conditions[0], observed)
+
+    fails, errors = {"scorer": "judge", "is": "fails"}, {"scorer": "judge", "is": "errors"}
+    outcomes: list[Outcome] = ["pass", "fail", "scored", "error", "skipped"]
+    assert [looks(fails, a_score(outcome=outcome)) for outcome in outcomes] == [True, True, True, False, False]
+    assert [looks(errors, a_score(outcome=outcome)) for outcome in outcomes] == [True, True, True, True, False]
+    assert not looks(fails, a_score("other"))
+    assert not looks({"scorer": "judge", "op": "<", "value": 1}, a_score(value=None))
+    assert looks({"metric": "tokens", "op": ">", "value": 9}, a_span(numbers={"tokens": 1.0}))
+    assert not looks({"metric": "tokens", "op": ">", "value": 9}, a_span())
+    assert looks({"tag": "vip"}, a_span())
+    assert not looks({"tag": "vip"}, a_score())
+
+
 def test_any_of_several_conditions_is_enough() -> None:
     spec = rule({"scorer": "judge", "is": "fails"}, {"tag": "vip"}, {"metric": "tokens", "op": ">", "value": 100})
     assert matches(spec, a_score())
@@ -150,7 +190,10 @@ def test_the_filter_holds_for_every_condition() -> None:
         {},
         {"all": [], "any": []},
         {"all": [{"tag": "a"}], "any": [{"tag": "a"}]},
-        {"all": [{"tag": "a"}, {"tag": "b"}]},
+        {"all": [{"tag": "a"}, {"tag": "a"}]},
+        {"any": [{"scorer": "s", "in": []}]},
+        {"any": [{"attribute": "key", "in": ["a"], "op": "=="}]},
+        {"any": [{"bucket": "a/b"}]},
         {"any": [{"scorer": "s"}]},
         {"any": [{"scorer": "s", "is": "fails", "op": "<", "value": 1}]},
         {"any": [{"metric": "speed", "op": "<", "value": 1}]},
@@ -218,3 +261,34 @@ def test_a_group_key_tells_every_two_groups_apart(group: list[str]) -> None:
 def test_an_attribute_named_like_a_group_is_not_the_group() -> None:
     spec = rule({"tag": "a"}, group_by=["attribute:agent", "agent"])
     assert group_of(spec, a_span(agent="ann", attributes={"agent": "other"})) == ("other", "ann")
+
+
+@given(
+    st.fixed_dictionaries({}, optional=TEXTS),
+    st.sets(st.sampled_from(["agent", "customer", "session"]), max_size=3),
+    st.fixed_dictionaries(TEXTS),
+    st.fixed_dictionaries(TEXTS),
+)
+def test_a_span_waits_for_context_exactly_when_that_decides_its_filter_or_its_group(
+    wanted: dict[str, str], groups: set[str], own: dict[str, str], ancestors: dict[str, str]
+) -> None:
+    spec = rule({"tag": "a"}, filter={name: value for name, value in wanted.items() if value}, group_by=sorted(groups))
+    inherits = {name: value for name, value in ancestors.items() if name not in ("span", "kind") and not own[name]}
+
+    def place(context: dict[str, str]) -> object:
+        span = a_span(**{CONTEXT[name]: value for name, value in context.items()})
+        return group_of(spec, span) if passes(spec.filter, span) else None
+
+    waits = lacking(spec.filter, spec.context, a_span(**{CONTEXT[name]: value for name, value in own.items()}))
+    if not waits:
+        assert place({**own, **inherits}) == place(own)
+    else:
+        given_all = {name: spec.filter.model_dump().get(name) or "a" for name in inherits}
+        assert place({**own, **given_all}) is not None
+
+
+def test_a_score_of_an_example_and_a_whole_trace_have_all_their_context() -> None:
+    spec = rule({"scorer": "judge", "is": "fails"}, group_by=["session"])
+    assert lacking(spec.filter, spec.context, a_score()) == ("session_id",)
+    for kind in ("example", "trace"):
+        assert lacking(spec.filter, spec.context, a_score().model_copy(update={"subject_kind": kind})) == ()
