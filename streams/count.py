@@ -109,6 +109,16 @@ class Count:
         self._keep(touched)
         return alerts
 
+    def fold(self, received: Received, configuration: Configuration) -> list[tuple[bytes, Step]]:
+        """Folds one event or tick and returns the steps that it caused, by the key of their rule and group.
+
+        Raises:
+            Undecodable: it is no event of a rule that was.
+        """
+        steps = self._steps(received, {}, configuration)
+        self._keep({(received.partition, key): done.state for key, done in steps})
+        return steps
+
     def _steps(
         self, received: Received, touched: Mapping[tuple[int, bytes], RuleState | None], configuration: Configuration
     ) -> list[tuple[bytes, Step]]:

@@ -141,6 +141,12 @@ def _consumer(settings: Settings) -> Consumer:
     )
 
 
+def partitions(settings: Settings, topic: Topic) -> list[int]:
+    """Returns the partitions of a topic. Raises `KafkaException` and `NoTopic`."""
+    with closing(_consumer(settings)) as consumer:
+        return _partitions(consumer, settings, topic)
+
+
 def _partitions(consumer: Consumer, settings: Settings, topic: Topic) -> list[int]:
     name = kafka.topic_name(settings, topic)
     present = consumer.list_topics(name, timeout=ANSWER_S).topics[name]

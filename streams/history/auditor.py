@@ -16,7 +16,7 @@ from streams import destinations
 from streams.deliver import rule as rule_of_change
 from streams.history import audit
 from streams.history.audit import Change, Report, Subject
-from streams.history.recorded import Refold, Topics, of_rule
+from streams.history.recorded import Topics, of_rule
 from streams.logic import delivery as deliveries
 from streams.logic.configuration import Configuration, Versioned
 from streams.logic.ledger import Ledger
@@ -57,7 +57,7 @@ class Auditor:
 
     def _folded(self, configuration: Configuration) -> tuple[dict[Change, AlertChange], dict[str, set[Subject]]]:
         """The changes that the rule's events make, and their matched subjects since `since` by rule version."""
-        fold, made = Refold(configuration), dict[Change, AlertChange]()
+        fold, made = self.topics.refold(configuration), dict[Change, AlertChange]()
         subjects: dict[str, set[Subject]] = {}
         for received in self.topics.rule_events(of_rule(self.project, self.rule)):
             if not received.is_tick:

@@ -15,7 +15,7 @@ from schemas.subject import Subject, subject_of_example, subject_of_span
 from sinks.clickhouse import subjects
 from sinks.clickhouse.client import ClickHouse
 from streams.history import why
-from streams.history.recorded import Refold, Topics
+from streams.history.recorded import Topics
 from streams.history.why import Line
 from streams.logic.conditions import Observed
 from streams.logic.configuration import Configuration
@@ -104,7 +104,7 @@ class Explainer:
 
     def _steps(self, rule: str) -> Iterator[tuple[RuleEvent, Step]]:
         """The fold of a rule's events, one subject at a time."""
-        fold = Refold(self.configuration)
+        fold = self.topics.refold(self.configuration)
         prefix = record_key(self.project, rule)[:-1] + b","
         for received in self.topics.rule_events(lambda key: key.startswith(prefix)):
             for one in _single(received):
@@ -130,10 +130,10 @@ class Explainer:
             raise LookupError(f"project {self.project} has no rule {name!r}; `vedette rules ls` lists them")
         group = why.group_of_text(rule, text)
         key = record_key(self.project, name, group)
-        fold = Refold(self.configuration)
+        fold = self.topics.refold(self.configuration)
         for received in self.topics.rule_events(lambda found: found == key):
             fold.take(received)
-        state = next((states[key] for states in fold.states.values() if key in states), None)
+        state = fold.state(key)
         yield from why.standing(rule, group, state, self.now)
         if state and state.outbox:
             yield from self._told([sent.change for sent in state.outbox])

@@ -1,8 +1,6 @@
 """What stands on the topics now: configuration, rule events with their ticks, alert changes, deliveries."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from confluent_kafka import Message, TopicPartition
 
@@ -13,10 +11,12 @@ from schemas.delivery import Delivery
 from schemas.ids import record_key
 from schemas.record import Record
 from schemas.rule import RuleEvent
+from schemas.rule_state import RuleState
 from schemas.topics import Topic
 from streams import kafka
 from streams.cli import reader
-from streams.count import States, changes, due_changes
+from streams.config_feed import ConfigFeed
+from streams.count import Count
 from streams.logic.configuration import Configuration
 from streams.logic.rules import Step
 from streams.records import Received
@@ -26,42 +26,32 @@ Wanted = Callable[[bytes], bool]
 """Whether the key of a record is of interest: asked before the record is read."""
 
 
-@dataclass
 class Refold:
-    """Folds recorded rule events as the counter did: partition by partition, in offset order, ticks included."""
+    """Folds recorded rule events as the counter did, by the counter: partition by partition, in offset order, ticks included."""
 
-    configuration: Configuration
-    states: dict[int, States] = field(default_factory=lambda: defaultdict(dict))
-    refused: int = 0
-    """Events that the counter could not handle either: they are dead letters."""
+    def __init__(self, settings: Settings, configuration: Configuration) -> None:
+        self._count, self._configuration = Count(settings, ConfigFeed(settings)), configuration
+        self.refused = 0
+        """Events that the counter could not handle either: they are dead letters."""
 
     def take(self, received: Received) -> list[tuple[bytes, Step]]:
         """Folds one event or tick and returns the steps that it caused, by the key of their rule and group."""
-        states = self.states[received.partition]
         try:
-            steps = self._steps(received, states)
+            return self._count.fold(received, self._configuration)
         except Undecodable:
             self.refused += 1
             return []
-        for key, done in steps:
-            if done.state is None:
-                states.pop(key, None)
-            else:
-                states[key] = done.state
-        return steps
 
-    def _steps(self, received: Received, states: States) -> list[tuple[bytes, Step]]:
-        if received.is_tick:
-            return list(due_changes(received, states, self.configuration))
-        key = received.key or b""
-        return [(key, changes(received, states.get(key), self.configuration))]
+    def state(self, key: bytes) -> RuleState | None:
+        """Returns where a rule and group stands now."""
+        return next((state for states in self._count.states.values() if (state := states.get(key))), None)
 
 
 class Topics:
     """Reads topics to the end that they have when they are asked for. Raises as `reader.to_the_end` does."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._decoder = reader.Decoder(settings)
 
     def __enter__(self) -> "Topics":
@@ -69,6 +59,11 @@ class Topics:
 
     def __exit__(self, *error: object) -> None:
         self._decoder.close()
+
+    def refold(self, configuration: Configuration) -> Refold:
+        """Returns a fold that has seen nothing yet."""
+        partitions = len(reader.partitions(self.settings, Topic.RULE_EVENTS))
+        return Refold(self.settings.model_copy(update={"partitions": partitions}), configuration)
 
     def configuration(self) -> Configuration:
         """Returns every version of every document."""
@@ -94,7 +89,7 @@ class Topics:
 
     def is_whole(self, topic: Topic) -> bool:
         """Tells whether the topic still holds everything that was ever written to it."""
-        consumer, name = kafka.consumer(self._settings, kafka.group_name(self._settings, "commands")), self._name(topic)
+        consumer, name = kafka.consumer(self.settings, kafka.group_name(self.settings, "commands")), self._name(topic)
         try:
             partitions = consumer.list_topics(name, timeout=reader.ANSWER_S).topics[name].partitions
             places = [TopicPartition(name, number) for number in partitions]
@@ -103,7 +98,7 @@ class Topics:
             consumer.close()
 
     def _committed(self, job: str, topic: Topic) -> dict[int, int]:
-        consumer = kafka.consumer(self._settings, kafka.group_name(self._settings, job))
+        consumer = kafka.consumer(self.settings, kafka.group_name(self.settings, job))
         name = self._name(topic)
         try:
             partitions = consumer.list_topics(name, timeout=reader.ANSWER_S).topics[name].partitions
@@ -113,12 +108,12 @@ class Topics:
             consumer.close()
 
     def _name(self, topic: Topic) -> str:
-        return kafka.topic_name(self._settings, topic)
+        return kafka.topic_name(self.settings, topic)
 
     def _records(
         self, topic: Topic, cls: type[Record], wanted: Wanted = lambda _: True, since_ms: int = 0
     ) -> Iterator[Received]:
-        for message in reader.to_the_end(self._settings, topic, since_ms):
+        for message in reader.to_the_end(self.settings, topic, since_ms):
             key = message.key()
             if key is None or (message.value() is not None and wanted(key)):
                 yield self._received(topic, cls, message)

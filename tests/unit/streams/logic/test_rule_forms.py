@@ -94,6 +94,12 @@ def test_a_rate_renotifies_after_the_cooldown_and_resolves_when_the_share_was_no
     assert share.changes[-1].cause == "below the share for 30m"
 
 
+def test_a_rate_whose_share_was_never_reached_is_not_forgotten_between_two_subjects(share: Counter) -> None:
+    good(share, "1s")
+    assert share.state is not None
+    assert due_at(share.rule, quiet(share.state)) > time("71h")
+
+
 def test_of_more_subjects_than_the_sample_holds_the_smallest_hashes_decide(
     share: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
