@@ -101,8 +101,9 @@ def _columns(rows: list[Row]) -> list[list[Any]]:
 
 
 def by_group(changes: list[AlertChange]) -> dict[str, list[tuple[Any, ...]]]:
+    """What is told of each group; a change that is sent again counts once."""
     found: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for c in changes:
+    for c in {(c.alert_id, c.change): c for c in changes}.values():
         found[c.group[0]].append((c.changed_at, c.kind, c.alert_id, c.change, c.subjects, c.matched, c.suppressed))
     return found
 
