@@ -123,11 +123,11 @@ def _evaluated(at: int, kind: str, identity: str, *, matched: bool) -> Evaluated
 
 
 def _runs(spec: RuleSpec, subjects: Sequence[Evaluated]) -> Iterator[Sequence[Evaluated]]:
-    """Parts between which a tick may move something: a silence long enough. Of a rate every subject may begin or end one."""
-    if spec.rate:
+    """Parts between which a tick may move something: a silence long enough. Where others than matches count, every subject by itself."""
+    if spec.needs_unmatched:
         yield from ([one] for one in subjects)
         return
-    silence, begin = spec.no_traffic or spec.resolve_after_ms, 0
+    silence, begin = spec.resolve_after_ms, 0
     for end in range(1, len(subjects)):
         if subjects[end].ingested_at - subjects[end - 1].ingested_at >= silence:
             yield subjects[begin:end]
