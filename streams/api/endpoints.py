@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_args
 
@@ -11,8 +12,9 @@ from pydantic import TypeAdapter
 from schemas.alert import AlertState
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
-from streams.api import documents, keys, readers, status
-from streams.api.app import Call, Endpoint, openapi
+from schemas.rule import CommandAction
+from streams.api import commands, documents, keys, readers, status
+from streams.api.app import Answer, Call, Endpoint, Handler, openapi
 from streams.api.errors import Refused
 from streams.api.publish import ConfigLog, Key
 from streams.doctor import destinations as destination_checks
@@ -25,6 +27,11 @@ OPEN = tuple(state for state in STATES if state != "resolved")
 DOCUMENTS: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
 NEW_KEY = TypeAdapter(keys.NewKey)
 NEW_READER = TypeAdapter(readers.NewReader)
+NOTES: dict[CommandAction, TypeAdapter[Any]] = {
+    "acknowledge": TypeAdapter(commands.Note),
+    "resolve": TypeAdapter(commands.Note),
+    "snooze": TypeAdapter(commands.Snooze),
+}
 
 
 async def put_documents(call: Call) -> Any:
@@ -173,6 +180,21 @@ async def list_alerts(call: Call) -> Any:
     return {"alerts": call.services.alerts.find(call.projects(), states)}
 
 
+def telling(action: CommandAction) -> Handler:
+    """Returns the handler that tells an alert something; 202 when the counter has not written the change in time."""
+
+    async def tell(call: Call) -> Any:
+        said: commands.Note = call.read(NOTES[action])
+        alert = call.services.alerts.newest(call.path["id"])
+        if alert is not None and not call.caller.key.allows_project(alert.project):
+            raise commands.unknown(alert.alert_id)
+        by, until = said.said_by(call.caller), said.until_ms(time.time_ns() // 1_000_000)
+        told = await commands.command(call.services, call.path["id"], action, by, said.note, until)
+        return told.shown() if told.done else Answer(202, told.shown())
+
+    return tell
+
+
 async def get_status(call: Call) -> Any:
     """Tells projects, and to keys for all projects also topics and the lag of every job."""
     told: dict[str, Any] = {"projects": call.projects()}
@@ -229,6 +251,9 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/readers", "list such users", list_readers, "admin"),
     Endpoint("DELETE", "/api/v1/readers/{id}", "remove such a user", remove_reader, "admin"),
     Endpoint("GET", "/api/v1/alerts", "list alerts", list_alerts, "read", ("project", "state")),
+    Endpoint("POST", "/api/v1/alerts/{id}/acknowledge", "say that somebody looks after it", telling("acknowledge"), "develop", (), NOTES["acknowledge"]),
+    Endpoint("POST", "/api/v1/alerts/{id}/resolve", "end it; the cooldown goes on", telling("resolve"), "develop", (), NOTES["resolve"]),
+    Endpoint("POST", "/api/v1/alerts/{id}/snooze", "tell nobody until a time", telling("snooze"), "develop", (), NOTES["snooze"]),
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),

@@ -65,7 +65,7 @@ PANELS: dict[str, tuple[Command, ...]] = {
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "keys": ("API keys.", {"create": keys.create, "ls": keys.ls, "revoke": keys.revoke}),
-    "alerts": ("Alerts.", {"ls": alerts.ls}),
+    "alerts": ("Alerts.", {"ls": alerts.ls, "ack": alerts.ack, "resolve": alerts.resolve, "snooze": alerts.snooze}),
     "rules": ("Rules.", {"ls": rules.ls, "test": rules.run_tests, "backtest": rules.backtest}),
     "datasets": ("What rules and people collected.", {"ls": datasets.ls, "export": datasets.export}),
     "dlq": ("Dead letters: what could not be handled.", {"ls": dlq.ls, "show": dlq.show_one, "replay": dlq.replay}),
