@@ -14,7 +14,10 @@ from streams.cli.failure import USAGE, Failure
 JOBS = {
     "bridge": ("streams.bridge.job", "Takes OTLP and examples in over HTTP and gRPC and puts them on Kafka."),
     "normalise": ("streams.normalise", "Turns raw OTLP into canonical spans, by trace."),
-    "complete": ("streams.complete", "Joins spans with the content that log events tell."),
+    "complete": (
+        "streams.complete",
+        "Puts together what comes in parts: traces, content in log events, conditions of one trace.",
+    ),
     "sample": ("streams.sample", "Decides which subjects are scored, and by which scorers."),
     "score": ("streams.score", "Runs scorers of one or more classes."),
     "later": ("streams.later", "Lets go what waits for a scorer, or for another try."),

@@ -17,13 +17,18 @@ from streams.doctor.result import Result, finding, ok
 from streams.doctor.words import share
 from streams.logic.conditions import verdicts_of
 
-LAST_DAY = "origin = 'online' AND ingested_at > now() - INTERVAL 1 DAY"
+WITHIN_A_DAY = "ingested_at > now() - INTERVAL 1 DAY"
+LAST_DAY = f"origin = 'online' AND {WITHIN_A_DAY}"
+TABLES = {"span": "spans", "trace": "traces", "example": "examples"}
+"""Where what a scorer judges by itself stands; `traces` is a view of online traffic."""
 LEAST_ABSENT = 0.01
 """A smaller share of subjects without a context is no finding."""
 SHOWN = 10
 
 ON_SPANS = {"span_name": "name", "span_kind": "kind"}
 """Fields of a subject that a table of spans calls otherwise."""
+UNTOLD = {("traces", "agent_version")}
+"""What a table does not have though its subjects do: not looked at."""
 SUPPLIES: Mapping[str, str] = {
     "agent": "set `gen_ai.agent.name` on the agent's spans, or `agent` on examples; children inherit it within one export",
     "agent_version": "set `gen_ai.agent.version` on the agent's spans, or leave `agent_version` out of the filter",
@@ -78,10 +83,11 @@ def scorers(place: Installation) -> Iterator[Result]:
         for document in place.newest("Scorer"):
             spec = ScorerSpec.model_validate_json(document.spec)
             for online in spec.online if spec.enabled else ():
-                table = "examples" if online.target == "example" else "spans"
-                counted = count(clickhouse, table, document.project, fields_of(online.filter))
+                table = TABLES[online.target]
+                fields = tuple(one for one in fields_of(online.filter) if (table, one.name) not in UNTOLD)
+                counted = count(clickhouse, table, document.project, fields)
                 what = f"scorer {document.name!r} of project {document.project}"
-                results = list(judged(what, f"{online.target}s", fields_of(online.filter), counted))
+                results = list(judged(what, f"{online.target}s", fields, counted))
                 bad, looked = bad + len(results), looked + 1
                 yield from results
     if not bad:
@@ -144,7 +150,8 @@ def count(
         others = " AND ".join([*has[:number], *has[number + 1 :], f"{column} = ''"])
         asked.append(f"countIf({others})")
     only = {"scores": "AND scorer IN {scorers:Array(String)}", "spans": "AND NOT partial"}.get(table, "")
-    query = f"SELECT {', '.join(asked)} FROM {{ours:Identifier}}.{table} WHERE project = {{project:String}} AND {LAST_DAY} {only}"
+    when = WITHIN_A_DAY if table == "traces" else LAST_DAY
+    query = f"SELECT {', '.join(asked)} FROM {{ours:Identifier}}.{table} WHERE project = {{project:String}} AND {when} {only}"
     total, passing, *rest = (int(number) for number in clickhouse.rows(query, parameters)[0])
     names = [one.name for one in fields]
     return Count(
@@ -158,7 +165,7 @@ def _column(table: str, one: Field, number: int, parameters: dict[str, Any]) -> 
         return f"{'attrs' if table == 'spans' else 'attributes'}[{{k{number}:String}}]"
     if table == "examples" and one.name in ON_SPANS:
         return "''"  # an example has no such field
-    return ON_SPANS.get(one.name, one.name) if table == "spans" else one.name
+    return ON_SPANS.get(one.name, one.name) if table in ("spans", "traces") else one.name
 
 
 def judged(what: str, subjects: str, fields: Sequence[Field], found: Count) -> Iterator[Result]:

@@ -22,7 +22,7 @@ MORE_RESOURCES_MS = 7_000
 
 LIFE_MS = 6 * 3_600_000
 """One that goes on for longer is begun anew, so that a restart need not read more."""
-MOST_CHARACTERS = 32 * 1024 * 1024
+MOST_CHARACTERS = 16 * 1024 * 1024
 """Of one partition, all texts together."""
 ENTRY_CHARACTERS = 300
 """What a span or a trace takes besides its texts."""

@@ -23,6 +23,8 @@ class Plan:
     rules: Index
     of_spans: bool
     """Some scorer judges spans by itself."""
+    of_spans_by_context: Scorers
+    """Those of them whose filter asks for what a span may have from its ancestors only."""
     of_traces: tuple[Online, ...]
     context: frozenset[str]
     """What some filter or group asks for and a span may have from its ancestors only."""
@@ -44,8 +46,14 @@ def plan(configuration: Configuration, project: str, at: int) -> Plan:
     found, rules = scorers(configuration, project, at), index(configuration, project, at)
     online = [one for _, spec in found.values() if spec.enabled for one in spec.online]
     of_spans = [one for one in online if one.target == "span"]
+    of_traces = tuple(one for one in online if one.target == "trace")
+    by_context = {name: (version, spec) for name, (version, spec) in found.items() if _asks_for_context(spec)}
     context = rules.context.union(*(one.filter.context for one in of_spans))
-    return Plan(found, rules, bool(of_spans), tuple(one for one in online if one.target == "trace"), context)
+    return Plan(found, rules, bool(of_spans), by_context, of_traces, context)
+
+
+def _asks_for_context(spec: ScorerSpec) -> bool:
+    return spec.enabled and any(one.target == "span" and one.filter.context for one in spec.online)
 
 
 def chosen(found: Scorers, subject: Subject, target: str, *, settled: bool = False) -> Iterator[Chosen]:
@@ -72,15 +80,15 @@ def is_whole(found: Plan, chunk: TraceChunk) -> bool:
 
 def lacks(found: Plan, chunk: TraceChunk, span: Span) -> tuple[str, ...]:
     """Returns what has to be known of a span before some scorer or rule can tell whether it takes it; a root has what it has."""
-    if not span.parent_span_id or all(getattr(span, name) for name in found.context):
+    rules = found.rules.of_spans_by_context if chunk.origin == "online" else []
+    if not span.parent_span_id or not (found.of_spans_by_context or rules):
+        return ()
+    if all(getattr(span, name) for name in found.context):
         return ()
     subject = subject_of_span(chunk, span)
-    lacked = dict.fromkeys(
-        name for one in (chosen(found.scorers, subject, "span") if found.of_spans else ()) for name in one.lacks
-    )
-    if found.rules.of_spans_by_context and chunk.origin == "online":
-        for rule in matched(found.rules.of_spans_by_context, subject, chunk.ingested_at, "")[1]:
-            lacked |= dict.fromkeys(lacking(rule.spec.filter, rule.spec.context, subject))
+    lacked = dict.fromkeys(name for one in chosen(found.of_spans_by_context, subject, "span") for name in one.lacks)
+    for rule in matched(rules, subject, chunk.ingested_at, "")[1]:
+        lacked |= dict.fromkeys(lacking(rule.spec.filter, rule.spec.context, subject))
     return tuple(lacked)
 
 

@@ -16,6 +16,7 @@ from schemas.ids import record_key
 from schemas.score import Score
 from schemas.topics import Topic
 from streams import kafka
+from streams.loop import handled_to
 from streams.settings import Settings
 from tests.support.jobs import Installation
 
@@ -33,6 +34,34 @@ def rules() -> Iterable[tuple[str, dict[str, object]]]:
                 f"{scorer} of {agent}",
                 {"when": {"all": [condition]}, "filter": {"agent": agent}, "group_by": ["customer"], "times": 500},
             )
+
+
+def rules_of_every_form() -> Iterable[tuple[str, dict[str, object]]]:
+    """Returns 100 rules: ten of each form of condition, filter and group, half of them about the scores."""
+    for number, scorer in enumerate(SCORERS):
+        agent, fails = AGENTS[number], {"scorer": scorer, "is": "fails"}
+        slow, of_agent = {"metric": "duration_ms", "op": ">", "value": 60_000}, {"agent": agent}
+        forms: tuple[dict[str, object], ...] = (
+            {"when": {"all": [fails]}, "filter": of_agent, "group_by": ["customer"]},
+            {
+                "when": {"any": [fails, {"scorer": SCORERS[number - 1], "is": "errors"}]},
+                "group_by": ["agent", "session"],
+            },
+            {"when": {"all": [{"scorer": scorer, "op": "<", "value": 0.5}]}, "filter": of_agent, "per": "trace"},
+            {"when": {"all": [fails, slow]}, "filter": of_agent, "group_by": ["agent"]},
+            {"when": {"all": [{"scorer": scorer, "in": ["rude", "curt"]}]}, "filter": {"environment": "production"}},
+            {"when": {"all": [slow]}, "filter": {"kind": "llm", **of_agent}, "group_by": ["attribute:region"]},
+            {"when": {"any": [{"attribute": "tier", "in": ["gold"]}, {"attribute": "retries", "op": ">", "value": 3}]}},
+            {"when": {"all": [{"tag": f"tag {number}"}]}, "filter": of_agent},
+            {"when": {"all": [{"bucket": f"Bucket {number}"}]}},
+            {
+                "when": {"all": [{"metric": "error", "op": "==", "value": 1}]},
+                "filter": {"span": f"tool {number}"},
+                "per": "trace",
+            },
+        )
+        for form, spec in enumerate(forms):
+            yield f"{scorer}, form {form}", {**spec, "times": 500}
 
 
 def put_scores(installation: Installation, count: int, now: int, seed: int) -> None:
@@ -54,7 +83,7 @@ def put_scores(installation: Installation, count: int, now: int, seed: int) -> N
 
 @dataclass(frozen=True)
 class Group:
-    """How far a consumer group has come in its topics."""
+    """How far a consumer group has come in its topics, what it holds to read again included."""
 
     settings: Settings
     name: str
@@ -71,13 +100,13 @@ class Group:
 
     def committed(self) -> int:
         """Returns how many records the group has done with, since the topics began."""
-        return sum(max(place.offset, 0) for place in self._places())
+        return sum(max(handled_to(place), 0) for place in self._places())
 
     def is_drained(self) -> bool:
         """Tells whether all but the last records (ticks) are committed."""
         places = self._places()
         ends = [self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in places]
-        return all(end - max(place.offset, 0) <= 2 for place, end in zip(places, ends, strict=True))
+        return all(end - max(handled_to(place), 0) <= 2 for place, end in zip(places, ends, strict=True))
 
 
 class StandingStill:

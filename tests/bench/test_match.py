@@ -1,4 +1,4 @@
-"""The matcher with 100 rules beside a loop that only reads and decodes the same scores: records per CPU-second."""
+"""The matcher with 100 rules, of one form and of every form, beside a loop that only reads and decodes the same scores: records per CPU-second."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pytest
 
 from schemas.topics import Topic
 from streams import kafka
-from tests.bench.backlog import Group, StandingStill, put_scores, rules
+from tests.bench.backlog import Group, StandingStill, put_scores, rules, rules_of_every_form
 from tests.bench.figures import cpu_seconds, told
 from tests.support.jobs import Installation
 
@@ -25,8 +25,9 @@ def _rate(pid: int, done: Callable[[], bool], installation: Installation) -> flo
     return SCORES / (cpu_seconds(pid) - before)
 
 
-def test_the_matcher_beside_a_bare_loop(installation: Installation, tmp_path: Path) -> None:
-    for name, spec in rules():
+@pytest.mark.parametrize("form", ["one", "every"])
+def test_the_matcher_beside_a_bare_loop(installation: Installation, tmp_path: Path, form: str) -> None:
+    for name, spec in rules() if form == "one" else rules_of_every_form():
         installation.configure("Rule", name, spec)
     installation.in_effect()
     settings, group = installation.settings, f"{installation.settings.topic_prefix}bare"
@@ -49,4 +50,4 @@ def test_the_matcher_beside_a_bare_loop(installation: Installation, tmp_path: Pa
     bare.terminate()
     bare.wait(10)
     goal = ">= 0.35 of a bare confluent-kafka + fastavro loop, scores per CPU-second"
-    assert told("matcher", goal, ours, baseline, rules=100, matched=f"{len(installation.messages(Topic.RULE_EVENTS))} rule events") > 0  # fmt: skip
+    assert told("matcher", goal, ours, baseline, rules=100, form=form, matched=f"{len(installation.messages(Topic.RULE_EVENTS))} rule events") > 0  # fmt: skip

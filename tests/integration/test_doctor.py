@@ -156,6 +156,8 @@ def test_filters_context_skips_and_drift_are_counted_in_clickhouse(
 ) -> None:
     installation.configure("Scorer", "polite", SCORER, project="shop")
     installation.configure("Rule", "often", RULE, project="shop")
+    of_traces = [{"target": "trace", "filter": {"kind": "agent", "agent_version": "2"}}]
+    installation.configure("Scorer", "whole", {**SCORER, "online": of_traces}, project="shop")
     installation.flush()
     now = "toDateTime64(now(), 3)"
     tables.execute(
@@ -169,7 +171,8 @@ def test_filters_context_skips_and_drift_are_counted_in_clickhouse(
     )
     tables.execute("ALTER TABLE {ours:Identifier}.scores ADD COLUMN by_hand String")
     found = doctor(installation, f"{clickhouse}/{tables.database}")
-    (scorer,) = bad(found["scorers"])
+    scorer, of_traces_too = sorted(bad(found["scorers"]), key=lambda one: one["what"])
+    assert of_traces_too["value"] == "none of 100 traces of the last day passes its filter (kind 'agent': 0)"
     assert scorer["what"] == "scorer 'polite' of project shop misses agent"
     assert scorer["value"].startswith("30 of 100 (30 %) spans")
     (rule,) = bad(found["rules"])

@@ -25,10 +25,15 @@ def test_conditions_read_as_they_are_written() -> None:
             {"metric": "duration_ms", "op": ">=", "value": 2000},
             {"attribute": "tier", "op": "==", "value": "gold"},
             {"tag": "beta"},
+            {"bucket": "Angry"},
         ]
     }
     spec = RuleSpec.model_validate({"when": when})
-    assert condition(spec) == "Politeness < 0.5 or duration_ms >= 2000 or tier == gold or tagged beta"
+    assert (
+        condition(spec) == "Politeness < 0.5 or duration_ms >= 2000 or tier == gold or tagged beta or in bucket Angry"
+    )
+    labels = {"all": [{"scorer": "Tone", "in": ["rude", "curt"]}, {"attribute": "tier", "in": ["gold"]}]}
+    assert condition(RuleSpec.model_validate({"when": labels})) == "Tone is rude or curt and tier is gold"
 
 
 def test_the_newest_matches_are_shown_first_and_two_tellings_differ_by_recipient_only() -> None:

@@ -91,6 +91,13 @@ def test_references_to_what_does_not_exist_warn_unless_it_comes_along() -> None:
     ]
     silent = document("Rule", "silent", {"when": {"any": [{"tag": "x"}]}})
     assert warnings(silent) == [("no actions: its alerts are only listed",)]
+    when = {"any": [{"bucket": "angry"}, {"scorer": "tone", "in": ["rude"]}]}
+    assert warnings(document("Rule", "waits", {"when": when, "actions": [{"email": ["a@b"]}]})) == [
+        (
+            "bucket 'angry' does not exist in project p yet: nothing satisfies the condition",
+            "scorer 'tone' does not exist in project p yet: the rule waits for its scores",
+        )
+    ]
 
 
 def test_all_problems_of_all_documents_are_told_and_nothing_is_returned() -> None:
