@@ -197,24 +197,29 @@ def _count(why: Mapping[str, int]) -> None:
 
 
 def restored(settings: Settings, partition: int) -> States:
-    """Returns the states that stand on one partition of `vedette.rule-state`.
+    """Returns the states that stand on one partition of `vedette.rule-state`."""
+    schemas = Schemas()
+    writers = SchemaTopic(settings, schemas)
+    states = States(partial(_decoded, schemas, writers))
+    changelog = ((message.key() or b"", message.value()) for message in _changelog(settings, partition))
+    states.restore(newest(changelog).items())
+    writers.close()
+    return states
+
+
+def newest(changelog: Iterable[tuple[bytes, bytes | None]]) -> dict[bytes, bytes]:
+    """Returns the state of every key out of a changelog, as it stands there.
 
     Of two states of a key the one with more writes stays: a worker that lost its partition may still have appended an old one, and
     Kafka fences nobody here. The others are not decoded: within the hour that the changelog is not compacted they are many.
     """
-    newest: dict[bytes, bytes] = {}
-    for message in _changelog(settings, partition):
-        key, value = message.key() or b"", message.value()
+    found: dict[bytes, bytes] = {}
+    for key, value in changelog:
         if not value:
-            newest.pop(key, None)
-        elif key not in newest or writes_of(value) >= writes_of(newest[key]):
-            newest[key] = value
-    schemas = Schemas()
-    writers = SchemaTopic(settings, schemas)
-    states = States(partial(_decoded, schemas, writers))
-    states.restore(newest.items())
-    writers.close()
-    return states
+            found.pop(key, None)
+        elif key not in found or writes_of(value) >= writes_of(found[key]):
+            found[key] = value
+    return found
 
 
 def _decoded(schemas: Schemas, writers: SchemaTopic, value: bytes) -> RuleState:

@@ -57,7 +57,9 @@ class Frequency:
         if not self._window.add(entry):
             return False
         before, self.watermark = self.watermark, max(self.watermark, entry[0])
-        self._window.forget_before(self._oldest())
+        self._window.forget_before(
+            self._oldest() - self.spec.within
+        )  # what may lie in a window with the latest to come
         if self.spec.sustained:
             self._hold(before)
         return True

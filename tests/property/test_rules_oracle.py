@@ -71,7 +71,9 @@ class Oracle:
             return "too late", None
         self.counted.append((match, self.since))
         self.last_match_appended = max(self.last_match_appended, at.appended_at)
-        forgotten_before = max(old.ingested_at for old, _ in self.counted) - rule.spec.within - LATENESS
+        forgotten_before = (
+            max(old.ingested_at for old, _ in self.counted) - rule.spec.within - LATENESS - rule.spec.within
+        )
         self.left += [_entry(old) for old in self._remembered() if old.ingested_at < forgotten_before]
         return self._consequence(rule, group, match, at)
 
