@@ -123,11 +123,6 @@ def unbroken(*, below: bool) -> Mutant:
     return put(Rate, "add", add)
 
 
-def due(**moved: int) -> Mutant:
-    original = silence.due_at
-    return put(silence, "due_at", lambda rule, state: original(rule, state._replace(**moved)))
-
-
 MUTANTS: dict[str, Mutant] = {
     "a subject seen before counts again": put(Window, "__contains__", lambda *_: False),
     "alerts have random ids": put(alert_changes, "firing_id", lambda *_: os.urandom(16).hex()),
@@ -150,7 +145,7 @@ MUTANTS: dict[str, Mutant] = {
     "a renotified alert forgets its snooze": wrapped(alert_changes, "opened", lambda alert, *_: alert.model_copy(update={"until": 0})),
     "silence is a millisecond shorter": wrapped(silence, "due_at", lambda at, *_: at - 1),
     "a tick acts twice": unguarded,
-    "no traffic is told of every five seconds": due(fired_at=0),
+    "no traffic is told of every five seconds": wrapped(silence, "quiet", lambda known, *_: known._replace(fired_at=0)),
     "a tick forgets a group that is heard": wrapped(silence, "due_at", lambda at, _, state: at if state.open else min(at, state.folded_at + 60_000)),
     "a share counts matches only": wrapped(Rate, "refused", lambda why, _, __, matched: why if matched else "duplicate"),
     "a later match of a subject does not count": wrapped(
