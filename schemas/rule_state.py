@@ -70,6 +70,7 @@ class RuleState(Record):
         description="evaluated subjects of `rate` by time: 8 bytes of ingest time, 8 of hash, 1 of matched, each",
     )
     held_since: int = Field(default=0, description="of `sustained`: since when the condition holds; 0: it does not")
+    heard_at: int = Field(default=0, description="append time of the newest event that changed something")
     commanded_at: int = Field(default=0, description="append time of the newest command")
     commands: tuple[str, ...] = Field(default=(), description="ids of the commands that were appended at that time")
 
