@@ -176,8 +176,11 @@ class Assembly:
                 if phase is Phase.OVER:
                     self._forget(key, trace)
                     continue
-                made += self._end(trace, "without its root or a parent" if phase is Phase.OPEN else "complete")
-                self._move(key, trace, Phase.OVER)
+                if phase is Phase.OPEN:
+                    made += self._end(trace, "without its root or a parent")
+                else:
+                    made += self._judge(trace, "complete")
+                self._move(key, trace, _phase_of(trace))
         while self._traces and (first := next(iter(self._traces.items())))[1].ends <= self._now:
             made += self._end(first[1], "too long")
             self._forget(*first)
@@ -242,6 +245,10 @@ class Assembly:
             yield Decided(one.what, _with_context(one.what, settled(one.span_id, trace.context, ())[0]))
         trace.undecided = []
         self._characters += trace.characters - before
+        yield from self._judge(trace, why)
+
+    def _judge(self, trace: Trace, why: str) -> Iterator[Made]:
+        """The trace as it is, if it was not judged as such."""
         if trace.is_new and trace.newest is not None:
             trace.is_new = False
             self.counted[why if not trace.judged else "judged again"] += 1
