@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.otlp.context import context_of, inherit
 from schemas.span import Span, TraceChunk
-from streams.logic.assembly import MORE_RESOURCES_MS, ONE_RESOURCE_MS, Assembly, Decided, Made, Part, Undecided, Whole
+from streams.logic.assembly import MORE_RESOURCES_MS, ONE_RESOURCE_MS, Assembly
+from streams.logic.part import Decided, Made, Part, Undecided, Whole
 
 IDLE_MS = 60_000
 
