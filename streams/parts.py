@@ -4,11 +4,11 @@ from schemas.contents import SpanContents
 from schemas.score import Score
 from schemas.span import TraceChunk
 from schemas.subject import subject_of_span
-from streams.logic.assembly import Decided, Made, Part, Undecided
 from streams.logic.conditions import lacking
 from streams.logic.configuration import Configuration
 from streams.logic.in_effect import Remembered
 from streams.logic.matching import matched, reason_of
+from streams.logic.part import Decided, Made, Part, Undecided
 from streams.logic.plan import Plan, chosen, is_whole, lacks, plan
 from streams.logic.rules import RuleVersion
 from streams.logic.whole_trace import subject_of_trace

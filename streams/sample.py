@@ -55,14 +55,14 @@ def requests(received: Received, configuration: Configuration, terms: Terms = Te
 def _of_chunk(chunk: TraceChunk, found: Plan) -> list[Out]:
     if chunk.amends:
         return []
-    outs = span_requests(chunk, found.scorers) if found.of_spans else []
+    outs = _span_requests(chunk, found.scorers) if found.of_spans else []
     contents = contents_of(found, chunk)
     if contents is not None:
         outs.append(Out(Topic.SPAN_CONTENTS, record_key(chunk.project, chunk.trace_id), contents))
     return outs
 
 
-def span_requests(chunk: TraceChunk, found: Scorers) -> list[Out]:
+def _span_requests(chunk: TraceChunk, found: Scorers) -> list[Out]:
     """Returns the requests of a chunk's spans, as far as it can be told which scorers take them."""
     spans = [span for span in chunk.spans if not span.partial]
     subjects = [subject_of_span(chunk, span) for span in spans]

@@ -24,7 +24,7 @@ TOPICS: dict[type[Record], tuple[Topic, ...]] = {
     Score: (Topic.SCORES,),
     RuleCondition: (Topic.RULE_CONDITIONS,),
     RuleEvent: (Topic.RULE_EVENTS,),
-    Tick: (Topic.RULE_EVENTS, Topic.SPAN_CONTENTS),
+    Tick: (Topic.RULE_EVENTS, Topic.RULE_CONDITIONS, Topic.SPAN_CONTENTS),
     RuleState: (Topic.RULE_STATE,),
     AlertChange: (Topic.ALERTS,),
     Delivery: (Topic.DELIVERIES,),

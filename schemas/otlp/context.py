@@ -15,11 +15,13 @@ AGENT = ("agent", "agent_instance", "agent_id", "agent_version")
 
 ALL = INHERITED + AGENT
 
+_OF_CONTEXT = tuple(SpanContext.model_fields)
+
 
 def context_of(span: Span) -> SpanContext:
     """Returns what a span's descendants may have from it."""
     values = span.__dict__
-    return SpanContext.trusted({name: values[name] for name in SpanContext.model_fields})
+    return SpanContext.trusted({name: values[name] for name in _OF_CONTEXT})
 
 
 def inherit(spans: Sequence[S]) -> list[S]:

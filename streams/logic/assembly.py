@@ -5,7 +5,7 @@ reads the same records again decides the same.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -13,6 +13,7 @@ from schemas.otlp.context import context_of
 from schemas.score import Score
 from schemas.span import Span, SpanContext, TraceChunk
 from streams.logic.context import enriched, settled
+from streams.logic.part import Decided, Made, Part, Undecided, Whole
 from streams.logic.whole_trace import shortened
 
 ONE_RESOURCE_MS = 2_000
@@ -47,49 +48,6 @@ class Phase(Enum):
     """That nothing more comes from its processes."""
 
 
-@dataclass(frozen=True)
-class Undecided:
-    """A span, alone in its chunk, or a score, and the fields that have to be known of its span."""
-
-    what: TraceChunk | Score
-    span_id: str
-    lacks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one record says of a trace, and what is asked of it by the configuration in effect."""
-
-    project: str
-    trace_id: str
-    whole: TraceChunk | None = None
-    """Spans of a trace that is to be judged as a whole."""
-    context: Sequence[SpanContext] = ()
-    undecided: Sequence[Undecided] = ()
-    expected: Sequence[str] = ()
-    """Spans of a trace to be judged that wait for their content."""
-
-
-@dataclass(frozen=True)
-class Decided:
-    """A span or score, before and after it has what its ancestors supply."""
-
-    before: TraceChunk | Score
-    after: TraceChunk | Score
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A trace that is complete, or did not become so in time."""
-
-    chunk: TraceChunk
-    attempt: int
-    """0: the first time; n: late spans made it another, the nth time."""
-
-
-Made = Decided | Whole
-
-
 @dataclass
 class Trace:
     """What is known of one trace."""
@@ -101,6 +59,7 @@ class Trace:
     context: dict[str, SpanContext] = field(default_factory=dict)
     undecided: list[Undecided] = field(default_factory=list)
     spans: dict[str, Span] = field(default_factory=dict)
+    has_root: bool = False
     absent: set[str] = field(default_factory=set)
     """Spans that are named as a parent, or wait for their content, and did not come."""
     resources: set[frozenset[tuple[str, str]]] = field(default_factory=set)
@@ -158,8 +117,9 @@ class Assembly:
         is_news = self._take_spans(trace, part)
         for one in part.context:
             is_news |= self._take_context(trace, one)
-        trace.undecided += [one for one in part.undecided if one not in trace.undecided]
-        trace.characters += sum(map(_size, part.undecided))
+        new = [one for one in part.undecided if one not in trace.undecided]
+        trace.undecided += new
+        trace.characters += sum(map(_size, new))
         made += self._decide(trace)
         self._characters += trace.characters - before
         if is_news or key not in self._phases[trace.phase] or trace.undecided:
@@ -176,8 +136,11 @@ class Assembly:
                 if phase is Phase.OVER:
                     self._forget(key, trace)
                     continue
-                made += self._end(trace, "without its root or a parent" if phase is Phase.OPEN else "complete")
-                self._move(key, trace, Phase.OVER)
+                if phase is Phase.OPEN:
+                    made += self._end(trace, "without its root or a parent")
+                else:
+                    made += self._judge(trace, "complete")
+                self._move(key, trace, _phase_of(trace))
         while self._traces and (first := next(iter(self._traces.items())))[1].ends <= self._now:
             made += self._end(first[1], "too long")
             self._forget(*first)
@@ -207,6 +170,7 @@ class Assembly:
         kept = trace.spans[span.span_id] = _kept(span)
         trace.characters += _texts(kept) + ENTRY_CHARACTERS
         trace.absent.discard(span.span_id)
+        trace.has_root |= not span.parent_span_id
         if span.parent_span_id and span.parent_span_id not in trace.spans:
             trace.absent.add(span.parent_span_id)
         self._take_context(trace, context_of(span))
@@ -242,6 +206,10 @@ class Assembly:
             yield Decided(one.what, _with_context(one.what, settled(one.span_id, trace.context, ())[0]))
         trace.undecided = []
         self._characters += trace.characters - before
+        yield from self._judge(trace, why)
+
+    def _judge(self, trace: Trace, why: str) -> Iterator[Made]:
+        """The trace as it is, if it was not judged as such."""
         if trace.is_new and trace.newest is not None:
             trace.is_new = False
             self.counted[why if not trace.judged else "judged again"] += 1
@@ -270,7 +238,7 @@ def _phase_of(trace: Trace) -> Phase:
     """What has to be waited for."""
     if not trace.is_new:
         return Phase.OPEN if trace.undecided else Phase.OVER
-    if trace.absent or all(span.parent_span_id for span in trace.spans.values()):
+    if trace.absent or not trace.has_root:
         return Phase.OPEN
     return Phase.QUIET if len(trace.resources) == 1 else Phase.LONG_QUIET
 

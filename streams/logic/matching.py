@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from schemas.documents.rule import RuleSpec, ScorerIn, ScorerIs, ScorerValue
+from schemas.documents.rule import BucketIs, Condition, RuleSpec, ScorerIn, ScorerIs, ScorerValue
 from schemas.rule import Evaluated, RuleCondition, RuleEvent
 from schemas.score import Outcome, Score
 from schemas.span import Span
@@ -14,7 +14,8 @@ from streams.logic.in_effect import rules
 from streams.logic.rules import RuleVersion
 
 REASON_CHARACTERS = 300
-OF_SCORES = (ScorerIs, ScorerValue, ScorerIn)
+OF_SCORES = (ScorerIs, ScorerValue, ScorerIn, BucketIs)
+"""Conditions that no span satisfies by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,13 @@ def index(configuration: Configuration, project: str, at: int) -> Index:
     return found
 
 
-def _verdicts(spec: RuleSpec, condition: object) -> Iterable[tuple[str, Outcome]]:
-    if spec.needs_unmatched and isinstance(condition, OF_SCORES):
-        return [(condition.scorer, outcome) for outcome in ("pass", "fail", "scored", "error")]
-    return verdicts_of(condition)  # type: ignore[arg-type]
+def _verdicts(spec: RuleSpec, condition: Condition) -> Iterable[tuple[str, Outcome]]:
+    """Returns the verdicts that a rule has to see for a condition: those that may satisfy it, or all that it looks at."""
+    found = tuple(verdicts_of(condition))
+    if not spec.needs_unmatched:
+        return found
+    outcomes: tuple[Outcome, ...] = ("pass", "fail", "scored", "error")
+    return [(scorer, outcome) for scorer in {scorer for scorer, _ in found} for outcome in outcomes]
 
 
 def matched(

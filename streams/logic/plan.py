@@ -63,12 +63,11 @@ def chosen(found: Scorers, subject: Subject, target: str, *, settled: bool = Fal
     """
     for name, (version, spec) in found.items():
         for online in spec.online if spec.enabled else ():
-            if online.target != target or not keep(
-                subject.project, subject.trace_id or subject.subject_id, online.sampling_rate
-            ):
+            if online.target != target:
                 continue
             lacks = () if settled else lacking(online.filter, online.filter.context, subject)
-            if lacks or passes(online.filter, subject):
+            takes = lacks or passes(online.filter, subject)
+            if takes and keep(subject.project, subject.trace_id or subject.subject_id, online.sampling_rate):
                 yield Chosen(name, version, spec, online, lacks)
                 break
 

@@ -100,7 +100,7 @@ def test_what_comes_together_by_trace_is_judged_and_told_once_though_jobs_are_ki
     match.kill()
     assert (events(installation), installation.records(Topic.SCORES, Score)) == ([], [])
 
-    complete, match = installation.start("complete", "match")
+    installation.start("complete", "match")
     for trace in TRACES:
         put(
             installation,
@@ -126,8 +126,3 @@ def test_what_comes_together_by_trace_is_judged_and_told_once_though_jobs_are_ki
     installation.until(lambda: [s.attempt for s in whole(installation) if s.subject_id == TRACES[1]] == [0, 1])
     (first, second) = [s for s in whole(installation) if s.subject_id == TRACES[1]]
     assert (first.score_id, first.ingested_at) == (second.score_id, second.ingested_at)
-
-    assert complete.terminate() == 0
-    (again,) = installation.start("complete")  # it reads everything again, and writes nothing
-    installation.until(waits_for(installation, again, "traces", len(TRACES)))
-    assert (len(events(installation)), len(whole(installation))) == (2, 3)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.otlp.context import context_of, inherit
 from schemas.span import Span, TraceChunk
-from streams.logic.assembly import MORE_RESOURCES_MS, ONE_RESOURCE_MS, Assembly, Decided, Made, Part, Undecided, Whole
+from streams.logic.assembly import MORE_RESOURCES_MS, ONE_RESOURCE_MS, Assembly
+from streams.logic.part import Decided, Made, Part, Undecided, Whole
 
 IDLE_MS = 60_000
 
@@ -113,7 +114,7 @@ def logs(draw: st.DrawFn) -> tuple[dict[str, list[Span]], list[Entry]]:
     return traces, sorted(entries, key=lambda entry: entry[0])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(logs(), st.lists(st.integers(0, 150), max_size=5))
 def test_a_trace_is_judged_once_when_it_is_whole_and_restarts_change_nothing(
     given_log: tuple[dict[str, list[Span]], list[Entry]], restarts: list[int]
@@ -147,7 +148,7 @@ def context_logs(draw: st.DrawFn) -> tuple[dict[str, list[Span]], list[Entry]]:
     return traces, sorted(entries, key=lambda entry: entry[0])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(context_logs(), st.lists(st.integers(0, 150), max_size=5))
 def test_whatever_the_order_a_span_gets_what_it_has_from_its_ancestors_in_the_whole_trace(
     given_log: tuple[dict[str, list[Span]], list[Entry]], restarts: list[int]
@@ -166,7 +167,7 @@ def test_whatever_the_order_a_span_gets_what_it_has_from_its_ancestors_in_the_wh
     assert reader.written == Reader(log).read()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(logs(), st.integers(1_000, 3_000))
 def test_in_little_memory_every_span_is_judged_in_some_part_of_its_trace(
     given_log: tuple[dict[str, list[Span]], list[Entry]], most: int
@@ -250,6 +251,16 @@ def test_what_lacks_context_goes_on_when_its_time_is_over_with_what_is_known() -
     reader = read((0, waiting("t", child, "session_id")), (IDLE_MS, None))
     assert decided(reader.written) == {("t", child.span_id): child}
     assert reader.assembly.counted == {"context missed": 1}
+
+
+def test_a_span_that_did_not_come_is_waited_for_though_the_trace_seems_whole() -> None:
+    one = span(2, 0)
+    unknown = Part("shop", "t", undecided=[Undecided(chunk("t", one), one.span_id, ("session_id",))])
+    root = span(0, session_id="s-1")
+    reader = read((0, unknown), (1, whole("t", root)), (5_000, None))
+    assert (len(judged(reader.written)), decided(reader.written)) == (1, {})
+    reader = read((0, unknown), (1, whole("t", root)), (5_000, None), (6_000, whole("t", one)))
+    assert decided(reader.written)["t", one.span_id].session_id == "s-1"
 
 
 def test_it_waits_no_longer_than_for_what_it_lacks() -> None:

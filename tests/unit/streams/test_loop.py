@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.example import Example
+from schemas.score import Score
 from schemas.topics import Topic
 from streams.loop import Loop, handled_to
 from streams.settings import Settings
@@ -99,6 +100,27 @@ def test_what_is_held_is_read_again_and_what_was_handled_stays_known(
 ) -> None:
     where = holding(held, handled)._offset(NAME, 0, read_to)
     assert (where.offset, handled_to(where)) == committed
+
+
+class Held(Keeper):
+    """State of which a partition's first offset is told."""
+
+    def __init__(self, held: int | None) -> None:
+        super().__init__()
+        self._held = held
+
+    def held(self, partition: int) -> int | None:  # noqa: ARG002
+        return self._held
+
+
+def test_each_topic_is_read_again_from_where_its_own_state_begins() -> None:
+    holders = {Topic.EXAMPLES: Held(5), Topic.SCORES: Held(None)}
+    loop = Loop("test", Settings(), {Topic.EXAMPLES: Example, Topic.SCORES: Score}, lambda _: [], holders=holders)
+    places = [loop._offset(name, 0, 9) for name in (NAME, "vedette.scores")]
+    assert [(where.offset, handled_to(where)) for where in places] == [(5, 9), (9, 9)]
+    loop._consumer = cast("Consumer", Rebalanced([]))
+    loop._revoked(loop._consumer, [TopicPartition("vedette.scores", 0)])
+    assert (holders[Topic.EXAMPLES].told, holders[Topic.SCORES].told) == ([], [("release", 0)])
 
 
 def test_an_offset_without_our_metadata_is_what_was_handled() -> None:
