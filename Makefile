@@ -24,8 +24,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml sdk/pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./sdk -e .
 	@touch $@
 
+# Tests mostly wait: two workers, each with a Kafka and a ClickHouse of its own, and the longest files first.
 test: install     ## the whole suite
-	@$(BIN)/python -m pytest -m "not faults and not bench"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not faults and not bench"
 
 check: install    ## ruff, mypy, import-linter, schema compatibility
 	@$(BIN)/ruff format --check .

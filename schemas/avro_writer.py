@@ -42,6 +42,11 @@ def _number(number: int) -> str:
     return piece + _ENDING[rest]
 
 
+def long(number: int) -> bytes:
+    """Returns a number as Avro writes it."""
+    return _number(number).encode("latin-1")
+
+
 class _Texts(dict[str, str]):
     """The piece of each text. Short ones are remembered: names, models and keys of attributes come again and again."""
 

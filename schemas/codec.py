@@ -11,8 +11,9 @@ A frame names the writer's schema; the Avro body follows it, or is the whole pay
 import io
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, Generic, TypeVar, cast, get_args
 from uuid import UUID
 
 from fastavro import parse_schema, schemaless_reader
@@ -114,7 +115,12 @@ def write_as(cls: type[Record], frame: Frame) -> None:
 def encode(record: Record) -> bytes:
     """Returns a record as framed Avro. Everything of ours that becomes a payload goes through here."""
     cls = type(record)
-    return (_frames.get(cls) or fingerprint_frame(cls)) + _writer(cls)(record)
+    return (_frames.get(cls) or fingerprint_frame(cls)) + body(record)
+
+
+def body(record: Record) -> bytes:
+    """Returns a record's Avro without a frame."""
+    return _writer(type(record))(record)
 
 
 @cache
@@ -152,15 +158,16 @@ class Schemas:
         """
         frame = header or data[: _LENGTHS.get(data[:1], 0)]
         writer, reader = self._resolved.get((cls, frame)) or self._resolve(cls, frame, data)
-        body = io.BytesIO(data)
-        body.seek(0 if header else len(frame))
-        try:
-            values = schemaless_reader(body, writer, reader)
-        except Exception as error:  # fastavro raises whatever the damaged bytes lead it into
-            raise Undecodable(f"not a {cls.__name__}: {type(error).__name__}: {error}") from error
-        if body.read(1):
-            raise Undecodable(f"not a {cls.__name__}: {len(data)} bytes, more than the record needs")
-        return _build(cls, cast("dict[str, Any]", values))
+        return _read(cls, data, 0 if header else len(frame), writer, reader)
+
+    def unread(self, cls: type[R], data: bytes, header: Frame = b"") -> "Unread[R] | None":
+        """Returns the record in `data` without looking into it; None: it was written by another schema than ours and has to be decoded.
+
+        Raises as `decode` does, but not for what follows the frame.
+        """
+        frame = header or data[: _LENGTHS.get(data[:1], 0)]
+        _, reader = self._resolved.get((cls, frame)) or self._resolve(cls, frame, data)
+        return None if reader else Unread(cls, data if header else data[len(frame) :])
 
     def _resolve(self, cls: type[Record], frame: Frame, data: bytes) -> tuple[AvroSchema, AvroSchema | None]:
         """Returns the writer's schema and the reader's, None when they are the same; once per class and frame."""
@@ -195,6 +202,35 @@ def first_long(data: bytes) -> int:
 
 def _canonical(parsed: AvroSchema) -> str:
     return str(to_parsing_canonical_form(parsed))
+
+
+@dataclass(frozen=True, slots=True)
+class Unread(Generic[R]):
+    """A record whose Avro body, in our own schema, nobody has looked into yet."""
+
+    cls: type[R]
+    body: bytes
+
+    def read(self) -> R:
+        """Returns the record.
+
+        Raises:
+            Undecodable: the bytes are no such record.
+
+        """
+        return _read(self.cls, self.body, 0, _parsed(self.cls), None)
+
+
+def _read(cls: type[R], data: bytes, start: int, writer: AvroSchema, reader: AvroSchema | None) -> R:
+    stream = io.BytesIO(data)
+    stream.seek(start)
+    try:
+        values = schemaless_reader(stream, writer, reader)
+    except Exception as error:  # fastavro raises whatever the damaged bytes lead it into
+        raise Undecodable(f"not a {cls.__name__}: {type(error).__name__}: {error}") from error
+    if stream.read(1):
+        raise Undecodable(f"not a {cls.__name__}: {len(data)} bytes, more than the record needs")
+    return _build(cls, cast("dict[str, Any]", values))
 
 
 def _build(cls: type[R], values: dict[str, Any]) -> R:

@@ -9,20 +9,21 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from schemas.codec import Schemas, Undecodable, UnknownSchema, encode
+from schemas.codec import UnknownSchema, encode
 from schemas.record import Record
 from schemas.topics import Topic
 from sinks.sink import Transient
 from streams import garbage, kafka, observe, schema_topic, topics
-from streams.records import PARTITION_UA, Handle, Out, Reads, Received, dead_letter, too_many_unreadable
+from streams.reader import Reader, TooManyUnreadable
+from streams.records import PARTITION_UA, Handle, Out, Reads, Received, dead_letter
 from streams.settings import Settings
 
 log = structlog.get_logger()
@@ -75,6 +76,8 @@ class Loop:
     handle: Handle
     writes: tuple[type[Record], ...] = ()
     keeper: Keeper | None = None
+    unread: Collection[Topic] = ()
+    """Topics whose records are handed over unread when our own schema wrote them. A batch that is tried again is read in full."""
     held: Callable[[int], int | None] | None = None
     """Returns the offset at which a partition of the one topic has to be read again after a restart, though what follows was handled; None:
     nothing is held. What was handled is handled again then, since it makes the job's state, and what it causes is not written again."""
@@ -88,16 +91,10 @@ class Loop:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self._topics = {kafka.topic_name(self.settings, topic): topic for topic in self.reads}
-        self._topics |= dict.fromkeys(
-            self.settings.otlp_topics if Topic.OTLP_SPANS in self.reads else (), Topic.OTLP_SPANS
-        )
-        self._schemas = Schemas()
-        self._schema_topic = schema_topic.SchemaTopic(self.settings, self._schemas)
-        self._unreadable_in_a_row = 0
+        self._reader = Reader(self.job, self.settings, self.reads, self.unread)
         self._keepers: Mapping[Topic, Keeper] = self.holders
         if self.keeper:
-            self._keepers = dict.fromkeys(self._topics.values(), self.keeper)
+            self._keepers = dict.fromkeys(self._reader.topics.values(), self.keeper)
         self._kept: set[tuple[Topic, int]] = set()
         self._handled: dict[tuple[Topic, int], int] = {}
         self._polled: list[Message] = []
@@ -119,14 +116,14 @@ class Loop:
             **{"partition.assignment.strategy": "cooperative-sticky" if self._keepers else "range"},
         )
         self._consumer.subscribe(
-            list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            list(self._reader.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
         try:
             while not self.stopping.is_set():
                 self._turn()
         finally:
             self._consumer.close()
-            self._schema_topic.close()
+            self._reader.close()
 
     def wait(self) -> None:
         """Waits for Kafka and for the topics that the job reads.
@@ -135,13 +132,13 @@ class Loop:
             RuntimeError: the topics are not as they must be.
 
         """
-        topics.wait_until_ready(self.settings, self._topics, self.patience_s)
+        topics.wait_until_ready(self.settings, self._reader.topics, self.patience_s)
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
         if self.held or self.holders:
             committed = self._consumer.committed(partitions, timeout=30)
-            self._handled |= {(self._topics[p.topic], p.partition): handled_to(p) for p in committed}
+            self._handled |= {(self._reader.topics[p.topic], p.partition): handled_to(p) for p in committed}
         if self._keepers:
             for topic, partition in self._places(partitions):
                 self._keepers[topic].restore(partition)
@@ -149,7 +146,7 @@ class Loop:
         self.health.ready()
 
     def _places(self, partitions: Iterable[TopicPartition]) -> list[tuple[Topic, int]]:
-        return [(self._topics[p.topic], p.partition) for p in partitions]
+        return [(self._reader.topics[p.topic], p.partition) for p in partitions]
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Called within a poll: what this poll has already brought of these partitions belongs to their new owner."""
@@ -199,11 +196,12 @@ class Loop:
         return False
 
     def _process(self, messages: list[Message]) -> None:
-        pause_s = 0.5
+        pause_s, in_full = 0.5, False
         while not self.stopping.is_set():
             try:
-                (again, _), (batch, unreadable) = map(self._read, self._parted(messages))
-                self._outcome(again)
+                before, after = self._parted(messages)
+                self._outcome(self._read(before, in_full=in_full)[0])
+                batch, unreadable = self._read(after, in_full=in_full)
                 self._write([*unreadable, *self._outcome(batch)])
                 for keeper in self._keepers.values():
                     self._write(keeper.changed())
@@ -211,6 +209,7 @@ class Loop:
             except (Transient, UnknownSchema) as failure:
                 observe.RETRIES.labels(self.job).inc()
                 pause_s = getattr(failure, "retry_after_s", None) or min(pause_s * 2, 30)
+                in_full = True
                 log.warning("will try again", reason=str(failure), records=len(messages), seconds=pause_s)
                 messages[:] = self._wait(messages, pause_s)
         messages.clear()
@@ -220,58 +219,17 @@ class Loop:
         if not self._handled:
             return [], messages
         again = [
-            self._handled.get((self._topics[m.topic() or ""], m.partition() or 0), 0) > (m.offset() or 0)
+            self._handled.get((self._reader.topics[m.topic() or ""], m.partition() or 0), 0) > (m.offset() or 0)
             for m in messages
         ]
         return list(compress(messages, again)), [m for m, before in zip(messages, again, strict=True) if not before]
 
-    def _read(self, messages: Iterable[Message]) -> tuple[list[Received], list[Out]]:
-        """Returns the records, and dead letters for those that can never be read."""
-        batch: list[Received] = []
-        unreadable: list[Out] = []
-        in_a_row = self._unreadable_in_a_row  # noted at the end: a batch that is tried again counts once
-        for received in map(self._raw, messages):
-            try:
-                batch.append(self._decoded(received))
-                in_a_row = 0
-            except Undecodable as error:
-                unreadable.append(dead_letter(self.job, received, error))
-                in_a_row += 1
-                if in_a_row >= self.settings.dlq_limit:
-                    self._write(unreadable)
-                    raise RuntimeError(too_many_unreadable(in_a_row, received, error)) from error
-        self._unreadable_in_a_row = in_a_row
-        return batch, unreadable
-
-    def _raw(self, message: Message) -> Received:
-        return Received(
-            topic=self._topics[message.topic() or ""],
-            partition=message.partition() or 0,
-            offset=message.offset() or 0,
-            timestamp_ms=message.timestamp()[1],
-            key=message.key(),
-            value=message.value() or b"",
-            headers=self._headers(message),
-            record=None,
-        )
-
-    def _headers(self, message: Message) -> dict[str, bytes]:
-        project = self.settings.otlp_topics.get(message.topic() or "")
-        if project is not None:  # a Collector's topic is one project's
-            return {"vedette-project": project.encode()}
-        given: list[Any] = message.headers() or []  # type: ignore[assignment]
-        return {name: value or b"" for name, value in given}
-
-    def _decoded(self, received: Received) -> Received:
-        cls = self.reads[received.topic]
-        if cls is None or received.is_tick or not received.value:
-            return received
+    def _read(self, messages: Sequence[Message], *, in_full: bool) -> tuple[list[Received], list[Out]]:
         try:
-            record = self._schemas.decode(cls, received.value, received.schema_frame)
-        except UnknownSchema as unknown:
-            self._schema_topic.wait_for(unknown)
-            record = self._schemas.decode(cls, received.value, received.schema_frame)
-        return received.with_record(record)
+            return self._reader.read(messages, in_full=in_full)
+        except TooManyUnreadable as error:
+            self._write(error.letters)
+            raise
 
     def _outcome(self, batch: Sequence[Received]) -> list[Out]:
         """Halves a batch that fails until the guilty record stands alone."""
@@ -345,7 +303,7 @@ class Loop:
 
     def _offset(self, topic: str, partition: int, read_to: int) -> TopicPartition:
         """What is committed: from where to read again, and as its metadata up to where that was handled."""
-        place = (self._topics[topic], partition)
+        place = (self._reader.topics[topic], partition)
         held_of = self.holders[place[0]].held if self.holders else self.held
         if held_of is None:
             return TopicPartition(topic, partition, read_to)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from schemas.codec import SCHEMA_HEADER, Undecodable, encode
+from schemas.codec import SCHEMA_HEADER, Undecodable, Unread, encode
 from schemas.record import MAX_RECORD_BYTES, Record
 from schemas.topics import Topic
 from sinks.sink import Permanent
@@ -35,7 +35,7 @@ class Received(NamedTuple):
     key: bytes | None
     value: bytes
     headers: Mapping[str, bytes]
-    record: Record | None
+    record: Record | Unread[Any] | None
     """None on raw topics and for ticks (no key)."""
 
     @property
@@ -54,8 +54,8 @@ class Received(NamedTuple):
         """Tells whether this is a tick: it has no key and is expanded to the due keys of its partition."""
         return self.key is None and self.topic in TICKED
 
-    def with_record(self, record: Record) -> "Received":
-        """Returns the same with its value decoded."""
+    def with_record(self, record: Record | Unread[Any]) -> "Received":
+        """Returns the same with its value decoded, or left unread."""
         return self._replace(record=record)
 
     def of(self, cls: type[R]) -> R:

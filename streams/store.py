@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from schemas.alert import AlertChange
+from schemas.codec import Unread
 from schemas.dataset import DatasetItem
 from schemas.delivery import Delivery
 from schemas.example import Example
@@ -41,6 +42,8 @@ READS: Mapping[Topic, type[Record]] = {
     Topic.DELIVERIES: Delivery,
     Topic.DATASET_ITEMS: DatasetItem,
 }
+UNREAD = (Topic.SPANS, Topic.SCORES)
+"""ClickHouse reads them itself (`sinks/clickhouse/avro.py`)."""
 BATCH = 5_000
 """Records; a trace chunk has several rows, and ClickHouse wants few large inserts."""
 WAIT_S = 1.0
@@ -59,12 +62,22 @@ def store(batch: Sequence[Received], writer: Writer) -> Iterable[Out]:
 
 def job(settings: Settings, writer: Callable[[], Writer]) -> Loop:
     """Returns the job; `writer` is asked for at the first batch."""
-    return Loop(JOB, settings, READS, lambda batch: store(batch, writer()), batch=BATCH, wait_s=WAIT_S)
+    return Loop(JOB, settings, READS, lambda batch: store(batch, writer()), unread=UNREAD, batch=BATCH, wait_s=WAIT_S)
 
 
 def oldest_ms(batch: Sequence[Received]) -> int:
-    """Returns the ingest time of the oldest subject of a batch, or the append time of records that carry none."""
-    return min(getattr(message.record, "ingested_at", message.ingested_at) for message in batch)
+    """Returns the ingest time of the oldest subject of a batch, or the append time of records that carry none.
+
+    The first record of a partition stands for the others: they are in the order of the log, and reading every one would cost more than
+    storing it.
+    """
+    firsts = {(message.topic, message.partition): message for message in reversed(batch)}
+    return min(map(_ingested_ms, firsts.values()))
+
+
+def _ingested_ms(message: Received) -> int:
+    record = message.record.read() if isinstance(message.record, Unread) else message.record
+    return int(getattr(record, "ingested_at", message.ingested_at))
 
 
 def ready(settings: Settings, pause_s: float = 2) -> ClickHouse:

@@ -12,6 +12,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 from clickhouse_connect.driver.insert import InsertContext
+from clickhouse_connect.driver.summary import QuerySummary
 from urllib3.exceptions import HTTPError
 
 from sinks.sink import Permanent, Transient
@@ -113,6 +114,13 @@ class ClickHouse:
         with failures(self.address):
             context.data = columns
             self.driver.insert(context=context)
+
+    def insert_read(self, statement: str, data: bytes) -> int:
+        """Runs an INSERT that reads `data` by itself, on our database, and returns the number of rows written. Raises as `rows` does."""
+        settings = {"async_insert": 0, "database": self.database}
+        with failures(self.address):
+            summary = self.driver.command(statement, data=data, settings=settings)
+            return cast("QuerySummary", summary).written_rows
 
     def close(self) -> None:
         """Closes the connections."""

@@ -1,4 +1,4 @@
-"""Records as columns: what is written about each into every table. Pure.
+"""Records as columns: what is written about each into the tables that get few rows (`avro.py` has the others). Pure.
 
 `version` decides which copy of a row stays: the highest. Its upper 20 bits are a rank out of the record, its lower 44 the place
 of the record in the log, so that no two different copies are equal and the order of inserts never matters.
@@ -11,13 +11,12 @@ from typing import Any, Protocol, TypeVar
 import orjson
 
 from schemas.alert import AlertChange
+from schemas.codec import Unread
 from schemas.dataset import DatasetItem
 from schemas.delivery import Delivery
 from schemas.example import Example
 from schemas.record import Record
 from schemas.rule import Evaluated, RuleEvent
-from schemas.score import Score
-from schemas.span import Span, TraceChunk
 
 R = TypeVar("R", bound=Record)
 
@@ -35,7 +34,7 @@ class Message(Protocol):
         ...
 
     @property
-    def record(self) -> Record | None:
+    def record(self) -> Record | Unread[Any] | None:
         """None: nothing to store."""
         ...
 
@@ -43,39 +42,23 @@ class Message(Protocol):
 Columns = Mapping[str, Sequence[Any]]
 Rows = Callable[[Sequence[Message]], Columns]
 
-_OFFSET_BITS = 44
-_LAST_OFFSET = (1 << _OFFSET_BITS) - 1
+OFFSET_BITS = 44
+LAST_OFFSET = (1 << OFFSET_BITS) - 1
 _RANK_BITS = 20
-_HALF_RANK = 1 << (_RANK_BITS - 1)
+HALF_RANK = 1 << (_RANK_BITS - 1)
 
-_END_S = 4_102_444_800
+END_S = 4_102_444_800
 """2100-01-01. ClickHouse's DateTime, which partitions, keys and retention are computed with, wraps around in 2106."""
 
 
 def first_stays(rank: int, offset: int) -> int:
     """Returns the version of a row whose highest rank stays, of equal ones the one that was first in the log."""
-    return _clamped(rank, 2 * _HALF_RANK) << _OFFSET_BITS | (_LAST_OFFSET - _clamped(offset, 1 << _OFFSET_BITS))
+    return _clamped(rank, 2 * HALF_RANK) << OFFSET_BITS | (LAST_OFFSET - _clamped(offset, 1 << OFFSET_BITS))
 
 
 def last_stays(rank: int, offset: int) -> int:
     """Returns the version of a row whose highest rank stays, of equal ones the one that was last in the log."""
-    return _clamped(rank, 2 * _HALF_RANK) << _OFFSET_BITS | _clamped(offset, 1 << _OFFSET_BITS)
-
-
-def spans(messages: Sequence[Message]) -> Columns:
-    """Columns of `spans` from trace chunks. A finished span stays over its partial ones, then the highest revision."""
-    rows = [(message, chunk, span) for message, chunk in _records(messages, TraceChunk) for span in chunk.spans]
-    own = [span for _, _, span in rows]
-    return {
-        **_plain([chunk for _, chunk, _ in rows], "project trace_id run_id origin"),
-        **_plain(own, _SPAN),
-        "start_time": [_clamped(span.start_time, _END_S * 1_000_000) for span in own],
-        "input": [span.input or "" for span in own],
-        "output": [span.output or "" for span in own],
-        "resource": [_resource(chunk, span) for _, chunk, span in rows],
-        "ingested_at": _milliseconds(chunk.ingested_at for _, chunk, _ in rows),
-        "version": [first_stays(_span_rank(span), message.offset) for message, _, span in rows],
-    }
+    return _clamped(rank, 2 * HALF_RANK) << OFFSET_BITS | _clamped(offset, 1 << OFFSET_BITS)
 
 
 def examples(messages: Sequence[Message]) -> Columns:
@@ -89,18 +72,6 @@ def examples(messages: Sequence[Message]) -> Columns:
         "verdicts": [_json(example.verdicts) for example in own],
         "ingested_at": _milliseconds(message.ingested_at for message, _ in rows),
         "version": [first_stays(0, message.offset) for message, _ in rows],
-    }
-
-
-def scores(messages: Sequence[Message]) -> Columns:
-    """Columns of `scores`. The highest attempt stays; of one attempt the first verdict, the one that rules have seen."""
-    rows = _records(messages, Score)
-    own = [score for _, score in rows]
-    return {
-        **_plain(own, _SCORE),
-        "ts": _milliseconds(score.ts for score in own),
-        "ingested_at": _milliseconds(score.ingested_at for score in own),
-        "version": [first_stays(score.attempt, message.offset) for message, score in rows],
     }
 
 
@@ -166,10 +137,8 @@ def dataset_items(messages: Sequence[Message]) -> Columns:
     }
 
 
-TABLES: Mapping[str, tuple[type[Record], Rows]] = {
-    "spans": (TraceChunk, spans),
+ROWS: Mapping[str, tuple[type[Record], Rows]] = {
     "examples": (Example, examples),
-    "scores": (Score, scores),
     "matches": (RuleEvent, matches),
     "alert_changes": (AlertChange, alerts),
     "alerts": (AlertChange, alerts),
@@ -178,18 +147,7 @@ TABLES: Mapping[str, tuple[type[Record], Rows]] = {
 }
 """By table: of which record it holds something, and what."""
 
-_SPAN = (
-    "span_id parent_span_id name kind duration_us status status_message agent agent_instance agent_id parent_agent_id agent_entry "
-    "agent_version session_id customer_id environment service model provider operation tool_name input_tokens output_tokens "
-    "cached_input_tokens cache_write_input_tokens reasoning_output_tokens cost_usd cost_source attrs tags events dialect partial "
-    "revision cut"
-)
 _EXAMPLE = "project example_id sampling_rate trace_id span_id session_id customer_id agent agent_version environment tags origin run_id"
-_SCORE = (
-    "project score_id scorer scorer_version subject_kind subject_id outcome trace_id span_id span_name span_kind session_id "
-    "customer_id agent agent_version environment tags attributes value threshold measured label reason latency_ms cost_usd attempt "
-    "tries sampling_rate origin run_id"
-)
 _ALERT = (
     "project rule rule_version group_key alert_id change kind state severity firing_id renotified subjects matched suppressed cause "
     "by events_partition events_offset"
@@ -208,7 +166,7 @@ def _plain(records: Sequence[Record], names: str) -> dict[str, list[Any]]:
 
 
 def _milliseconds(times: Iterable[int]) -> list[int]:
-    return [_clamped(time, _END_S * 1000) for time in times]
+    return [_clamped(time, END_S * 1000) for time in times]
 
 
 def _clamped(number: int, end: int) -> int:
@@ -219,13 +177,5 @@ def _json(records: Sequence[Record]) -> str:
     return orjson.dumps([dict(record) for record in records]).decode()
 
 
-def _resource(chunk: TraceChunk, span: Span) -> Mapping[str, str]:
-    return chunk.resources[span.resource] if 0 <= span.resource < len(chunk.resources) else {}
-
-
-def _span_rank(span: Span) -> int:
-    return (0 if span.partial else _HALF_RANK) + _clamped(span.revision, _HALF_RANK)
-
-
 def _delivery_rank(delivery: Delivery) -> int:
-    return (0 if delivery.state == "pending" else _HALF_RANK) + _clamped(delivery.attempts, _HALF_RANK)
+    return (0 if delivery.state == "pending" else HALF_RANK) + _clamped(delivery.attempts, HALF_RANK)

@@ -1,9 +1,12 @@
 """Calls one small function many times, watched in one of several ways, and prints the microseconds that a call takes its caller: CPU and wall.
 
-python sdk_calls.py {bare|otel|observe|off|evaluate} CALLS URL
+python sdk_calls.py {bare|otel|observe|off|evaluate|judgeval|langfuse|logfire} CALLS URL
+
+Each way sees only what its own environment has installed. The peers run as their pages tell, with input and output captured.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -66,6 +69,36 @@ def observe(url: str) -> Callable[[str], object]:
     activation = Activation("CustomerServiceAgent", ATTRIBUTES["vedette.agent_id"], entered=True)
     attach(in_scope(Scope(tracer.core, trace, activation), get_current()))
     return tracer.observe(span_type="tool")(answer)
+
+
+def judgeval(url: str) -> Callable[[str], object]:
+    os.environ |= {"JUDGMENT_API_URL": url, "JUDGMENT_API_KEY": "key-of-the-bench", "JUDGMENT_ORG_ID": "bench"}
+    from judgeval import Tracer  # type: ignore[import-not-found]
+
+    Tracer.init(project_name="bench")
+    found: Callable[[str], object] = Tracer.observe(span_type="tool")(answer)
+    return found
+
+
+def langfuse(url: str) -> Callable[[str], object]:
+    from langfuse import Langfuse, observe  # type: ignore[import-not-found]
+
+    Langfuse(public_key="pk", secret_key="sk", host=url, environment="production")
+    found: Callable[[str], object] = observe(as_type="tool")(answer)
+    return found
+
+
+def logfire(url: str) -> Callable[[str], object]:
+    import logfire as peer  # type: ignore[import-not-found]
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    processor = BatchSpanProcessor(OTLPSpanExporter(f"{url}/v1/traces"), schedule_delay_millis=200)
+    peer.configure(
+        send_to_logfire=False, console=False, inspect_arguments=False, additional_span_processors=[processor]
+    )
+    found: Callable[[str], object] = peer.instrument(record_return=True)(answer)
+    return found
 
 
 def off(url: str) -> Callable[[str], object]:

@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import orjson
 import pytest
 
+from schemas import codec
 from schemas.alert import AlertChange
+from schemas.codec import Unread
 from schemas.dataset import DatasetItem
 from schemas.delivery import Delivery
 from schemas.example import Example, GivenVerdict, ScorerRef
@@ -17,10 +19,10 @@ from schemas.record import Record
 from schemas.rule import Evaluated, RuleEvent, Tick
 from schemas.score import Score
 from schemas.span import Span, TraceChunk
+from sinks.clickhouse import rows
 from sinks.clickhouse.client import ClickHouse, connect
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.rows import TABLES
-from sinks.clickhouse.writer import Writer
+from sinks.clickhouse.writer import TABLES, Writer
 from sinks.sink import Permanent, Transient
 from streams.local import clickhouse as local
 
@@ -32,7 +34,7 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Stored:
-    record: Record | None
+    record: Record | Unread[Any] | None
     offset: int = 7
     partition: int = 3
     ingested_at: int = NOW_MS
@@ -317,6 +319,79 @@ def test_a_bad_row_is_permanent_and_halving_finds_it(server: ClickHouse) -> None
 
     assert refused(log) == [bad]
     assert [row["score_id"] for row in table(server, "scores")] == [str(n) for n in range(7)]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        codec.body(filled(Score))[:-1],
+        b"",
+        b"\xff" * 9 + b"\x01",  # a text of minus 2^63 bytes
+        b"\xfe\xff\xff\xff\x0f",  # a text of 2 GiB
+        random.Random(5).randbytes(500),
+    ],
+    ids=["too short", "empty", "negative", "huge", "random"],
+)
+def test_what_clickhouse_cannot_read_is_asked_for_again_in_full(server: ClickHouse, damaged: bytes) -> None:
+    good = [Stored(Unread(Score, codec.body(filled(Score, score_id=str(n)))), n) for n in range(4)]
+    with pytest.raises(Transient):
+        Writer(server).insert([*good[:2], Stored(Unread(Score, damaged), 9), *good[2:]])
+    assert Writer(server).insert(good) == {"scores": 4}
+    assert [row["score_id"] for row in table(server, "scores")] == list("0123")
+
+
+def test_what_follows_a_record_in_its_block_does_no_harm_to_the_next(server: ClickHouse) -> None:
+    longer = [Stored(Unread(Score, codec.body(filled(Score, score_id=str(n))) + b"\x02x" * n), n) for n in range(4)]
+    assert Writer(server).insert(longer) == {"scores": 4}
+    assert [row["score_id"] for row in table(server, "scores")] == list("0123")
+
+
+SENT_AND_KEPT = {
+    -(2**63): 0,
+    -1: 0,
+    0: 0,
+    1_795_000_000_123_456: 1_795_000_000_123_456,
+    4_102_444_799_999_999: 4_102_444_799_999_999,
+    4_102_444_800_000_000: 4_102_444_799_999_999,
+    2**63 - 1: 4_102_444_799_999_999,
+}
+
+
+def test_a_clients_clock_is_kept_within_1970_and_2099(server: ClickHouse) -> None:
+    spans = tuple(Span(span_id=str(n), start_time=sent) for n, sent in enumerate(SENT_AND_KEPT))
+    now = server.rows("SELECT toUnixTimestamp64Milli(now64(3))")[0][0]
+    Writer(server).insert([Stored(TraceChunk(project="p", trace_id="a", ingested_at=now, spans=spans))])
+    kept = {row["span_id"]: row["start_time"] for row in table(server, "spans")}
+    assert [kept[span.span_id] for span in spans] == list(SENT_AND_KEPT.values())
+
+
+def test_a_span_carries_its_resource_and_none_when_its_index_points_nowhere(server: ClickHouse) -> None:
+    spans = tuple(Span(span_id=str(n), resource=index) for n, index in enumerate((1, 0, 2, -1, -2)))
+    resources = ({"service.name": "a"}, {"service.name": "b"})
+    Writer(server).insert(
+        [Stored(TraceChunk(project="p", trace_id="a", ingested_at=NOW_MS, resources=resources, spans=spans))]
+    )
+    assert [row["resource"] for row in table(server, "spans")] == [resources[1], resources[0], {}, {}, {}]
+
+
+def test_the_version_of_spans_and_scores_is_the_one_of_the_other_tables(server: ClickHouse) -> None:
+    """By `rows.first_stays`: a finished span over any partial one, then the revision, then the first in the log."""
+    ranks: list[tuple[bool, int, int]] = [
+        (True, 0, 9), (True, 0, 0), (True, 20, 7), (True, 2**40, 7), (False, -1, 9), (False, 0, 8), (False, 1, 2**43), (False, 2**62, 0),
+    ]  # fmt: skip
+    for n, (partial, revision, offset) in enumerate(ranks):
+        span = Span(span_id=str(n), partial=partial, revision=revision)
+        chunk = TraceChunk(project="p", trace_id="a", ingested_at=NOW_MS, spans=(span,))
+        score = filled(Score, score_id=str(n), attempt=revision)
+        Writer(server).insert([Stored(chunk, offset), Stored(score, offset)])
+    half = rows.HALF_RANK
+    assert [row["version"] for row in table(server, "spans")] == [
+        rows.first_stays((0 if partial else half) + min(max(revision, 0), half - 1), offset)
+        for partial, revision, offset in ranks
+    ]
+    assert [row["version"] for row in table(server, "scores")] == [
+        rows.first_stays(revision, offset) for _, revision, offset in ranks
+    ]
 
 
 def test_a_table_that_is_missing_for_a_while_is_transient(server: ClickHouse) -> None:

@@ -22,8 +22,7 @@ from schemas.span import Span, TraceChunk
 from schemas.topics import Topic
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.rows import TABLES
-from sinks.clickhouse.writer import Writer
+from sinks.clickhouse.writer import TABLES, Writer
 from streams import kafka as clients
 from streams import schema_topic, store, topics
 from streams.settings import Settings
@@ -178,6 +177,17 @@ def test_records_wait_for_clickhouse_and_none_becomes_a_dead_letter(settings: Se
         server.execute(f"RENAME TABLE {server.database}.away TO {server.database}.scores")
         until(lambda: counts(server) == EXPECTED)
     assert dead_letters(settings) == 0
+
+
+def test_a_damaged_record_is_put_aside_and_the_others_are_stored(settings: Settings, server: ClickHouse) -> None:
+    send(settings)
+    producer = clients.producer(settings)
+    damaged = encode(RECORDS[0][2] or Tick(job=""))[:-3]
+    producer.produce(clients.topic_name(settings, Topic.SPANS), key=b"t", value=damaged)
+    assert producer.flush(30) == 0
+    with working(settings, server):
+        until(lambda: dead_letters(settings) == 1)
+        until(lambda: counts(server) == EXPECTED)
 
 
 def test_an_unmigrated_database_is_refused_with_the_way_out(settings: Settings, database: str) -> None:

@@ -99,7 +99,7 @@ def serving(port: int = 0) -> Iterator[Server]:
             time.sleep(server.delay_s)
             headers = {name.lower(): value for name, value in self.headers.items()}
             server.requests.append(Request(self.path, headers, body, server.status))
-            answer = json.dumps(server.told).encode() if self.path == "/v1/examples" else b""
+            answer = b"" if self.path.endswith("/traces") else json.dumps(server.told).encode()
             self.send_response(server.status)
             for name, value in {**server.headers, "content-length": str(len(answer))}.items():
                 self.send_header(name, value)

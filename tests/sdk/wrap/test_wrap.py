@@ -97,7 +97,11 @@ class TestClient:
         client.moderations.create(input="Where?")
         assert tracer.ended == []
 
-    @pytest.mark.parametrize("thing", [object(), SimpleNamespace(chat=None), 7, "client", None], ids=repr)
+    @pytest.mark.parametrize(
+        "thing",
+        [object(), SimpleNamespace(chat=None), 7, "client", None],
+        ids=["object", "namespace", "number", "text", "none"],
+    )
     def test_an_unknown_one_is_returned_with_one_warning(self, thing: Any, caplog: pytest.LogCaptureFixture) -> None:
         assert wrap(thing) is thing
         assert [record.levelno for record in caplog.records] == [logging.WARNING]

@@ -8,8 +8,6 @@ from schemas.delivery import Delivery
 from schemas.example import Example
 from schemas.record import Record
 from schemas.rule import Command, Evaluated, RuleEvent, Tick
-from schemas.score import Score
-from schemas.span import Span, TraceChunk
 from sinks.clickhouse import rows
 from sinks.clickhouse.migrate import columns, shipped
 
@@ -20,24 +18,6 @@ class Stored:
     offset: int = 7
     partition: int = 3
     ingested_at: int = 1_795_000_000_000
-
-
-def chunk(*spans: Span, resources: tuple[dict[str, str], ...] = ()) -> TraceChunk:
-    return TraceChunk(project="p", trace_id="a" * 32, ingested_at=1_795_000_000_000, resources=resources, spans=spans)
-
-
-def score(attempt: int = 0) -> Score:
-    return Score(
-        project="p",
-        score_id="s",
-        scorer="short",
-        scorer_version="v",
-        subject_kind="span",
-        subject_id="t:s",
-        outcome="pass",
-        ingested_at=5,
-        attempt=attempt,
-    )
 
 
 def change(number: int = 0) -> AlertChange:
@@ -70,9 +50,7 @@ def subject(name: str, *, matched: bool = True) -> Evaluated:
 
 
 ONE_OF_EACH = {
-    "spans": chunk(Span(span_id="b" * 16)),
     "examples": Example(project="p", example_id="e", fields=b"{}"),
-    "scores": score(),
     "matches": event(subject("t:s")),
     "alerts": change(),
     "alert_changes": change(),
@@ -81,46 +59,17 @@ ONE_OF_EACH = {
 }
 
 
-@pytest.mark.parametrize("table", rows.TABLES)
+@pytest.mark.parametrize("table", rows.ROWS)
 def test_a_record_gives_exactly_the_columns_that_the_migrations_make(table: str) -> None:
-    given = rows.TABLES[table][1]([Stored(ONE_OF_EACH[table])])
+    given = rows.ROWS[table][1]([Stored(ONE_OF_EACH[table])])
     assert given.keys() == columns(shipped())[table].keys()
     assert {len(column) for column in given.values()} == {1}
 
 
-@pytest.mark.parametrize("table", rows.TABLES)
+@pytest.mark.parametrize("table", rows.ROWS)
 def test_what_is_not_stored_gives_no_rows(table: str) -> None:
-    given = rows.TABLES[table][1]([Stored(None), Stored(Tick(job="count"))])
+    given = rows.ROWS[table][1]([Stored(None), Stored(Tick(job="count"))])
     assert {len(column) for column in given.values()} == {0}
-
-
-def span_version(offset: int = 7, **values: int | bool) -> int:
-    given = rows.spans([Stored(chunk(Span(span_id="b" * 16, **values)), offset)])
-    return int(given["version"][0])
-
-
-def test_a_finished_span_stays_over_any_partial_one_then_the_revision_then_the_first_in_the_log() -> None:
-    in_order = [
-        span_version(partial=True, revision=0, offset=9),
-        span_version(partial=True, revision=0, offset=0),
-        span_version(partial=True, revision=20),
-        span_version(partial=True, revision=2**40),
-        span_version(revision=-1, offset=9),
-        span_version(revision=0, offset=8),
-        span_version(revision=1, offset=2**43),
-        span_version(revision=2**62, offset=0),
-    ]
-    assert in_order == sorted(in_order)
-    assert len(set(in_order)) == len(in_order)
-    assert in_order[0] >= 0
-    assert in_order[-1] < 2**64
-
-
-def test_a_score_is_replaced_by_its_amendment_and_not_by_a_repeated_verdict() -> None:
-    first, repeated, amended = (
-        rows.scores([Stored(score(attempt), offset)])["version"][0] for attempt, offset in ((0, 5), (0, 6), (1, 4))
-    )
-    assert repeated < first < amended
 
 
 def test_an_alert_shows_its_newest_change() -> None:
@@ -147,28 +96,6 @@ def test_a_state_that_ends_a_delivery_stays_over_a_late_pending_one() -> None:
 def test_a_delivery_without_a_time_takes_that_of_its_record_so_that_retention_spares_it() -> None:
     given = rows.deliveries([Stored(delivery("pending", changed_at=0)), Stored(delivery("pending", changed_at=4))])
     assert given["changed_at"] == [1_795_000_000_000, 4]
-
-
-@pytest.mark.parametrize(
-    ("sent", "kept"),
-    [
-        (-(2**63), 0),
-        (-1, 0),
-        (0, 0),
-        (1_795_000_000_123_456, 1_795_000_000_123_456),
-        (4_102_444_799_999_999, 4_102_444_799_999_999),
-        (4_102_444_800_000_000, 4_102_444_799_999_999),
-        (2**63 - 1, 4_102_444_799_999_999),
-    ],
-)
-def test_a_clients_clock_is_kept_within_1970_and_2099(sent: int, kept: int) -> None:
-    assert rows.spans([Stored(chunk(Span(span_id="b" * 16, start_time=sent)))])["start_time"] == [kept]
-
-
-def test_a_span_carries_its_resource_and_none_when_its_index_points_nowhere() -> None:
-    spans = [Span(span_id="b" * 16, resource=index) for index in (1, 0, 2, -1)]
-    given = rows.spans([Stored(chunk(*spans, resources=({"service.name": "a"}, {"service.name": "b"})))])
-    assert given["resource"] == [{"service.name": "b"}, {"service.name": "a"}, {}, {}]
 
 
 def test_only_matched_subjects_are_matches_and_keep_their_position() -> None:
