@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, get_args
+from collections.abc import Sequence
+from typing import Any, get_args
 
 from confluent_kafka import KafkaException
 from pydantic import TypeAdapter
@@ -11,14 +11,13 @@ from pydantic import TypeAdapter
 from schemas.alert import AlertState
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
-from streams.api import documents, keys, readers, status
+from streams.api import datasets, documents, keys, readers, status
 from streams.api.app import Call, Endpoint, openapi
 from streams.api.errors import Refused
-from streams.api.publish import ConfigLog, Key
+from streams.api.publish import append, in_effect
 from streams.doctor import destinations as destination_checks
 from streams.documents import Invalid, with_project
 
-T = TypeVar("T")
 VERSION = "1"
 STATES: tuple[str, ...] = get_args(AlertState)
 OPEN = tuple(state for state in STATES if state != "resolved")
@@ -199,24 +198,6 @@ async def get_openapi(_: Call) -> Any:
     return openapi(ENDPOINTS, VERSION)
 
 
-async def append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEntry]]]) -> T:
-    """Decides and appends with nobody in between, in a thread: both may wait for Kafka. Returns the first of what was decided."""
-
-    def work() -> T:
-        with config.turn:
-            outcome, entries = decide()
-            if entries:
-                config.append(entries)
-            return outcome
-
-    return await asyncio.to_thread(work)
-
-
-async def in_effect(config: ConfigLog, of: Sequence[Key]) -> None:
-    """Returns when every job acts on the newest versions of these documents."""
-    await asyncio.sleep(config.seconds_to_effect(of))
-
-
 ENDPOINTS = (
     Endpoint("PUT", "/api/v1/documents", "apply documents, all or none", put_documents, "admin", ("project",), DOCUMENTS),
     Endpoint("POST", "/api/v1/documents/diff", "what applying would change", diff_documents, "admin", ("project",), DOCUMENTS),
@@ -229,6 +210,7 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/readers", "list such users", list_readers, "admin"),
     Endpoint("DELETE", "/api/v1/readers/{id}", "remove such a user", remove_reader, "admin"),
     Endpoint("GET", "/api/v1/alerts", "list alerts", list_alerts, "read", ("project", "state")),
+    *datasets.ENDPOINTS,
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),

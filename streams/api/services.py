@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from streams.api.alerts import Alerts
 from streams.api.auth import DEFAULT_PROJECT
 from streams.api.documents import SecretCheck
-from streams.api.publish import ConfigLog
+from streams.api.publish import ConfigLog, RecordLog
 from streams.settings import Settings
 
 
 @dataclass(frozen=True)
 class Services:
-    """The configuration, the alerts and the settings of the job."""
+    """The configuration, the alerts, the settings of the job, and what it writes with."""
 
     settings: Settings
     config: ConfigLog
     alerts: Alerts
     secret_problem: SecretCheck
+    records: RecordLog
 
     def projects(self) -> frozenset[str]:
         """Returns the projects that configuration or alerts name; `default` always exists."""
