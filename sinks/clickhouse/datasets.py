@@ -22,7 +22,7 @@ SELECT item_id, subject_kind, subject_id, trace_id, added_by, toUnixTimestamp64M
 FROM {ours:Identifier}.dataset_items FINAL
 WHERE project = {project:String} AND dataset = {dataset:String}
   AND at <= {version:Int64} AND (NOT removed OR toUnixTimestamp64Milli(removed_at) > {version:Int64})
-  AND (at, position, item_id) > ({at:Int64}, {position:Int32}, {item:String})
+  AND (at, position, item_id) > ({at:Int64}, {position:Int64}, {item:String})
 ORDER BY at, position, item_id LIMIT {limit:UInt32}
 """
 _VERSIONS = """

@@ -78,6 +78,17 @@ def spans(messages: Sequence[Message]) -> Columns:
     }
 
 
+def trace_tags(messages: Sequence[Message]) -> Columns:
+    """Columns of `trace_tags`: what was told of a trace itself. Of a tag that was told again the first stays."""
+    rows = [(message, chunk, tag) for message, chunk in _records(messages, TraceChunk) for tag in chunk.tags]
+    return {
+        **_plain([chunk for _, chunk, _ in rows], "project trace_id"),
+        "tag": [tag for _, _, tag in rows],
+        "ingested_at": _milliseconds(chunk.ingested_at for _, chunk, _ in rows),
+        "version": [first_stays(0, message.offset) for message, _, _ in rows],
+    }
+
+
 def examples(messages: Sequence[Message]) -> Columns:
     """Columns of `examples`. Of an example that was sent again the first stays."""
     rows = _records(messages, Example)
@@ -169,6 +180,7 @@ def dataset_items(messages: Sequence[Message]) -> Columns:
 
 TABLES: Mapping[str, tuple[type[Record], Rows]] = {
     "spans": (TraceChunk, spans),
+    "trace_tags": (TraceChunk, trace_tags),
     "examples": (Example, examples),
     "scores": (Score, scores),
     "matches": (RuleEvent, matches),

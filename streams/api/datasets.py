@@ -33,8 +33,8 @@ from streams.settings import Settings
 T = TypeVar("T")
 
 KIND = "Dataset"
-AT_ONCE = 1000
-"""Items of one call, and of one page."""
+AT_ONCE, PAGE = 10_000, 1000
+"""Items that one call adds, and that one page tells."""
 STORED_WITHIN_S = 20.0
 
 
@@ -301,7 +301,7 @@ def _told(name: str, row: Any, document: Versioned | None) -> dict[str, Any]:
 
 
 async def page(
-    call: Call, project: str, name: str, version: int = NEWEST, after: Item = START, limit: int = AT_ONCE
+    call: Call, project: str, name: str, version: int = NEWEST, after: Item = START, limit: int = PAGE
 ) -> list[Item]:
     """Returns a page of a version's items."""
     return await read(call.services.settings, project, lambda found: found.items(name, version, after, limit))
@@ -348,7 +348,7 @@ async def _get(call: Call) -> Any:
     project, name = call.project, call.path["name"]
     told = await found_or_404(call, project, name)
     version = _whole(call, "version", NEWEST)
-    limit = min(_whole(call, "limit", AT_ONCE), AT_ONCE)
+    limit = min(_whole(call, "limit", PAGE), PAGE)
     items = await page(call, project, name, version, _after(call.query.get("cursor", "")), limit)
     cursor = f"{items[-1].added_at}.{items[-1].position}.{items[-1].item_id}" if len(items) == limit else None
     return {**told, "version": min(version, told["version"]), "items": [_shown(one) for one in items], "count": told["items"], "cursor": cursor}  # fmt: skip

@@ -16,6 +16,7 @@ from schemas.ids import example_id, record_key
 from schemas.otlp.cut import cut_text
 from schemas.otlp.mask import mask
 from schemas.record import MAX_CHUNK_BYTES
+from schemas.topics import Topic
 from streams.bridge.answer import Refused
 from streams.bridge.limits import Limits
 from streams.bridge.uuid7 import uuid7
@@ -77,11 +78,12 @@ class _Named(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Records by key, the project that they are of, and what the sender is told."""
+    """Records by key, the project that they are of, what the sender is told, and where the records go."""
 
     records: tuple[tuple[bytes, bytes], ...]
     project: str
     answer: bytes
+    topic: Topic = Topic.EXAMPLES
 
 
 @dataclass(frozen=True)
