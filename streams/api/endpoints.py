@@ -16,9 +16,11 @@ from streams.api.app import Call, Endpoint, openapi
 from streams.api.errors import Refused
 from streams.api.publish import append, in_effect
 from streams.doctor import destinations as destination_checks
+from streams.doctor import waiters
 from streams.documents import Invalid, with_project
 
 VERSION = "1"
+WAITERS_READ_S = 1.0
 STATES: tuple[str, ...] = get_args(AlertState)
 OPEN = tuple(state for state in STATES if state != "resolved")
 DOCUMENTS: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
@@ -173,15 +175,16 @@ async def list_alerts(call: Call) -> Any:
 
 
 async def get_status(call: Call) -> Any:
-    """Tells projects, and to keys for all projects also topics and the lag of every job."""
+    """Tells projects, and to keys for all projects also topics, the lag of every job, and who waits for a scorer."""
     told: dict[str, Any] = {"projects": call.projects()}
     if not call.caller.key.allows_project("*"):
         return told
     try:
         topics, jobs = await asyncio.to_thread(status.topics_and_lag, call.services.settings)
+        waiting = await asyncio.to_thread(waiters.waiters, call.services.settings, WAITERS_READ_S)
     except KafkaException as error:
         raise Refused(503, "kafka_unavailable", f"Kafka does not answer: {error.args[0].str()}") from error
-    return {**told, "topics": topics, "jobs": jobs}
+    return {**told, "topics": topics, "jobs": jobs, "waiting": waiters.told(waiting)}
 
 
 async def check_destinations(call: Call) -> Any:
