@@ -6,12 +6,9 @@ Each release is installed into an environment of its own; the model is a local s
 import json
 import os
 import subprocess
-import threading
 import venv
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +16,7 @@ from schemas.codec import Schemas
 from schemas.later import LaterRequest
 from schemas.topics import Topic
 from tests.support.bridge import records
+from tests.support.model import answering, chat
 from tests.support.system import System, running, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
@@ -223,38 +221,10 @@ print("datasets and prompts as they should be")
 """
 
 
-class Model(BaseHTTPRequestHandler):
-    """Answers every chat in the same words."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        message = {"role": "assistant", "content": "Your package is out for delivery."}
-        usage = {
-            "prompt_tokens": 21,
-            "completion_tokens": 7,
-            "total_tokens": 28,
-            "prompt_tokens_details": {"cached_tokens": 5},
-        }
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        told = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-5-mini-2025-08-07", "choices": [choice], "usage": usage}  # fmt: skip
-        body = json.dumps(told).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def model() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+    with answering(chat("Your package is out for delivery.", cached=5)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +238,15 @@ def installed(release: str, folder: Path) -> Path:
     where = Path(os.environ.get("JUDGEVAL_VENVS", folder)) / f"judgeval-{release}"
     if not (where / "bin" / "judgeval").exists():
         venv.create(where, with_pip=True)
-        command = [str(where / "bin" / "pip"), "install", "-q", f"judgeval=={release}", "openai", "packaging"]
+        command = [
+            str(where / "bin" / "pip"),
+            "install",
+            "-q",
+            f"judgeval=={release}",
+            "openai",
+            "packaging",
+            "pyyaml",  # it needs this and does not ask for it
+        ]
         subprocess.run(command, check=True, timeout=600)
     return where / "bin"
 

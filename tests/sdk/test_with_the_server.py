@@ -1,6 +1,8 @@
-"""Evaluations and datasets through the SDK, against a real bridge, a real api and the jobs behind them."""
+"""Evaluations, datasets and the programs of docs/sdk.md and docs/opentelemetry.md, against a real bridge, a real api and the jobs behind them."""
 
 import asyncio
+import json
+import subprocess
 import sys
 import threading
 import time
@@ -9,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from vedette import Dataset, Example, ExampleScorer, VedetteClient, files
 from vedette.api import ServerError
 
+from tests.support.model import answering, chat
+from tests.support.pages import blocks
 from tests.support.served import Served, served
 
 pytestmark = pytest.mark.integration
@@ -32,6 +37,9 @@ class Length(ExampleScorer):
 def server(kafka: str, clickhouse: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(kafka, clickhouse, tmp_path_factory.mktemp("offline")) as server:
         server.installation.configure("Scorer", "Mentions", MENTIONS, "shop")
+        server.installation.configure(
+            "Scorer", "Mentions the parcel", {**MENTIONS, "with": {"field": "response", "any": ["parcel"]}}, "shop"
+        )
         server.installation.in_effect()
         yield server
 
@@ -105,7 +113,7 @@ def test_examples_are_judged_at_once_also_by_scorers_that_block() -> None:
     together, most = threading.Semaphore(0), [0, 0]
 
     class Blocks(ExampleScorer):
-        def a_score_example(self, _: Any) -> float:  # type: ignore[override]
+        def a_score_example(self, _: Any) -> float:
             most[0] += 1
             most[1] = max(most)
             together.release()
@@ -129,7 +137,7 @@ def test_a_scorer_that_raises_returns_nothing_or_lacks_a_field_did_not_pass(serv
 
     class Nothing(ExampleScorer):
         async def a_score_example(self, _: Any) -> float:
-            return None  # type: ignore[return-value]
+            return None
 
     needs = Length(name="Needs", required_params=["context"])
     (result,) = VedetteClient().run_evaluation([{"output": "long"}], [Raises, Nothing, needs], show=False)
@@ -173,7 +181,7 @@ def test_without_a_server_scorers_of_ones_own_run_all_the_same(
 def test_a_dataset_is_made_read_added_to_and_read_again_as_it_was(server: Served) -> None:
     made = Dataset.create("golden", examples=[Example(q=f"q{n}", n=n) for n in range(5)], description="by hand")
     first = Dataset.get("golden")
-    assert [one.q for one in first] == [f"q{n}" for n in range(5)]  # type: ignore[attr-defined]
+    assert [one.q for one in first] == [f"q{n}" for n in range(5)]
     assert (first.version, first.description, len(first)) == (made.version, "by hand", 5)
     time.sleep(0.002)  # a version is a millisecond
     first.add_examples([{"example_id": "x", "q": "new"}])
@@ -183,8 +191,8 @@ def test_a_dataset_is_made_read_added_to_and_read_again_as_it_was(server: Served
     time.sleep(0.002)
     changed.remove(made.examples[0].example_id)
     now = Dataset.get("golden")
-    assert [one.q for one in now] == ["q1", "q2", "q3", "q4", "newer"]  # type: ignore[attr-defined]
-    assert [one.q for one in Dataset.get("golden", version=first.version)][-1] == "new"  # type: ignore[attr-defined]
+    assert [one.q for one in now] == ["q1", "q2", "q3", "q4", "newer"]
+    assert [one.q for one in Dataset.get("golden", version=first.version)][-1] == "new"
     assert len(Dataset.get("golden", version=made.version)) == 5
     assert len(now.versions()) == 4
     assert now.versions()[-1] == made.version
@@ -212,7 +220,7 @@ def test_a_name_that_is_taken_is_refused_unless_it_is_to_be_replaced(server: Ser
     with pytest.raises(ServerError, match="there is a dataset 'taken' in project shop"):
         Dataset.create("taken", examples=[{"q": "new"}])
     Dataset.create("taken", examples=[{"q": "new"}], overwrite=True)
-    assert [one.q for one in Dataset.get("taken")] == ["new"]  # type: ignore[attr-defined]
+    assert [one.q for one in Dataset.get("taken")] == ["new"]
 
 
 def test_an_example_that_does_not_fit_the_schema_is_named_and_nothing_is_added(server: Served) -> None:
@@ -275,3 +283,97 @@ def test_without_pyyaml_the_error_names_the_package(tmp_path: Path, monkeypatch:
     (tmp_path / "a.yaml").write_text("[]")
     with pytest.raises(ModuleNotFoundError, match="pip install pyyaml"):
         Dataset("d", "shop").add_from_file(tmp_path / "a.yaml")
+
+
+# --- the pages ------------------------------------------------------------------------------------------------------
+
+DOCS = Path(__file__).parents[2] / "docs"
+SDK, PLAIN = (blocks(DOCS / name) for name in ("sdk.md", "opentelemetry.md"))
+
+
+def program(server: Served, folder: Path, source: str, *, code: int = 0, bash: str = "") -> str:
+    """Runs a program of a page as its reader does, with the variables that the page tells; returns what it printed."""
+    (folder / "app.py").write_text(source)
+    with answering(chat("The parcel is on its way.")) as provider:
+        told = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "VEDETTE_API_URL": server.url, "VEDETTE_API_KEY": server.key,
+            "OPENAI_API_KEY": "sk-none", "OPENAI_BASE_URL": provider,
+        }  # fmt: skip
+        command = (
+            ["bash", "-ec", bash.replace("http://127.0.0.1:4318", server.url)] if bash else [sys.executable, "app.py"]
+        )
+        done = subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, timeout=90)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def spans(server: Served, where: str) -> list[tuple[Any, ...]]:
+    return server.rows(f"SELECT name, kind, agent, session_id, customer_id, environment, model, input_tokens FROM {{ours:Identifier}}.spans FINAL WHERE project = 'shop' AND {where} ORDER BY start_time")  # fmt: skip
+
+
+def test_the_page_of_the_sdk_has_a_program_for_every_chapter() -> None:
+    assert [title for title, language, _ in SDK if language == "python"] == [
+        "An agent", "Judging while the agent runs", "Judging while the agent runs", "Before a release", "Datasets", "Several processes",
+        "Off, hidden, bounded",
+    ]  # fmt: skip
+
+
+def test_the_agent_of_the_page(server: Served, tmp_path: Path) -> None:
+    (agent,) = [source for title, _, source in SDK if title == "An agent"]
+    assert program(server, tmp_path, agent) == "The parcel is on its way.\n"
+    context = ("CustomerServiceAgent", "session-1", "cust-7", "production")
+    where = "customer_id = 'cust-7'"
+    server.installation.until(lambda: len(spans(server, where)) == 2)
+    run, call = spans(server, where)
+    assert (run[0], run[2:6]) == ("CustomerServiceAgent.run", context)
+    assert (call[1], call[2:6], call[6:]) == ("llm", context, ("gpt-5-mini-2025-08-07", 21))
+    statement = (
+        "SELECT scorer, outcome, agent, sampling_rate FROM {ours:Identifier}.scores FINAL WHERE customer_id = 'cust-7'"
+    )
+    server.installation.until(lambda: len(server.rows(statement)) == 1)
+    assert server.rows(statement) == [("Mentions the parcel", "pass", "CustomerServiceAgent", 0.95)]
+
+
+def test_the_other_programs_of_the_page_run_as_they_stand(server: Served, tmp_path: Path) -> None:
+    for title, _, source in [block for block in SDK if block[1] == "python" and block[0] != "An agent"]:
+        printed = program(server, tmp_path, source)
+        if title == "Datasets":
+            assert printed.startswith("['And when?']\n2 [")
+    paid = "SELECT input FROM {ours:Identifier}.spans FINAL WHERE name = 'pay'"
+    server.installation.until(lambda: server.rows(paid) == [("card **** ****",)])
+    statement = "SELECT uniqExact(trace_id), groupUniqArray(agent) FROM {ours:Identifier}.spans FINAL WHERE name IN ('planner', 'work')"
+    server.installation.until(lambda: server.rows(statement) == [(1, ["planner"])])
+
+
+def test_opentelemetrys_own_sdk_with_the_variables_of_the_page(server: Served, tmp_path: Path) -> None:
+    (variables,) = [text for title, _, text in PLAIN if title == "Variables alone"]
+    (source,) = [text for title, _, text in PLAIN if title == "OpenTelemetry's Python SDK"]
+    program(server, tmp_path, source, bash=f"{variables}\npython app.py")
+    where = "session_id = 'session-1' AND agent = 'Clerk'"
+    server.installation.until(lambda: len(spans(server, where)) == 2)
+    assert [(one[1], one[5], one[6], one[7]) for one in spans(server, where)] == [
+        ("agent", "production", "", None),
+        ("llm", "production", "gpt-5-mini", 21),
+    ]
+    said = server.rows(f"SELECT input, output FROM {{ours:Identifier}}.spans FINAL WHERE kind = 'llm' AND {where}")
+    assert ["Where is it?" in said[0][0], "On its way." in said[0][1]] == [True, True]
+
+
+def test_curl_sends_a_span_and_an_example_that_is_judged(server: Served, tmp_path: Path) -> None:
+    span, example = [text for title, _, text in PLAIN if title == "Nothing but HTTP"]
+    program(server, tmp_path, "", bash=span)
+    told = json.loads(program(server, tmp_path, "", bash=example))
+    assert told == {"accepted": 1, "ids": ["order-1001"], "rejected": [], "unknown_scorers": []}
+    server.installation.until(lambda: len(spans(server, "span_id = 'eee19b7ec3c1b174' AND agent = 'Clerk'")) == 1)
+    statement = "SELECT outcome, agent FROM {ours:Identifier}.scores FINAL WHERE subject_id = 'order-1001'"
+    server.installation.until(lambda: server.rows(statement) == [("pass", "Clerk")])
+
+
+def test_the_collector_of_the_page_sends_what_the_page_of_collectors_tells() -> None:
+    (told,) = [YAML(typ="safe").load(text) for title, _, text in PLAIN if title == "A Collector"]
+    ways = [
+        YAML(typ="safe").load(text) for title, language, text in blocks(DOCS / "collector.md") if language == "yaml"
+    ]
+    (exporter,) = [way["exporters"]["otlp_http/vedette"] for way in ways if "otlp_http/vedette" in way["exporters"]]
+    assert told["exporters"]["otlp_http/vedette"]["headers"] == exporter["headers"]
+    assert told["service"]["pipelines"]["traces"] == {"receivers": ["otlp"], "exporters": ["otlp_http/vedette"]}
