@@ -75,7 +75,8 @@ def _of_example(
     named: list[Asked] = []
     if keep(example.project, example.trace_id or example.example_id, example.sampling_rate):
         named = [_named(ref, example, found, configuration, terms) for ref in example.scorers]
-    asked = _once([*named, *_online(subject, 0, "example", found)])
+    by_themselves = _online(subject, 0, "example", found) if example.origin == "online" else ()
+    asked = _once([*named, *by_themselves])
     request = ScoreRequest(
         project=example.project,
         trace_id=example.trace_id,

@@ -1,4 +1,4 @@
-"""The programs of docs/opentelemetry.md with the real instrumentations, in an environment of their own; INSTRUMENTED_VENV keeps it."""
+"""The programs of docs/opentelemetry.md with the real instrumentations, in environments of their own; INSTRUMENTED_VENVS keeps them."""
 
 import os
 import subprocess
@@ -15,10 +15,15 @@ from tests.support.served import Served, served
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 PAGE = blocks(Path(__file__).parents[2] / "docs" / "opentelemetry.md")
-PACKAGES = (
-    "opentelemetry-distro", "opentelemetry-exporter-otlp", "openinference-instrumentation-openai", "traceloop-sdk", "openai",
-    "pydantic-ai-slim[openai]", "logfire",
-)  # fmt: skip
+PACKAGES = {
+    "otel": (
+        "opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http", "openinference-instrumentation-openai", "openai",
+        "pydantic-ai-slim[openai]", "logfire",
+    ),
+    "traceloop": ("traceloop-sdk", "openai"),
+}  # fmt: skip
+"""By environment: one holds back the other's OpenTelemetry."""
+
 WITHOUT_CODE = """
 from openai import OpenAI
 OpenAI().chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": "Where is it?"}])
@@ -30,12 +35,13 @@ def of(chapter: str) -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = Path(os.environ.get("INSTRUMENTED_VENV", tmp_path_factory.mktemp("instrumented") / "venv"))
-    if not (where / "bin" / "opentelemetry-instrument").exists():
+def programs(name: str, folder: Path) -> Path:
+    """The programs of an environment; INSTRUMENTED_VENVS keeps them from run to run."""
+    where = Path(os.environ.get("INSTRUMENTED_VENVS", folder)) / name
+    if not (where / "installed").exists():
         venv.create(where, with_pip=True)
-        subprocess.run([str(where / "bin" / "pip"), "install", "-q", *PACKAGES], check=True, timeout=900)
+        subprocess.run([str(where / "bin" / "pip"), "install", "-q", *PACKAGES[name]], check=True, timeout=900)
+        (where / "installed").touch()
     return where / "bin"
 
 
@@ -55,10 +61,10 @@ def server(kafka: str, clickhouse: str, tmp_path_factory: pytest.TempPathFactory
     ],
 )
 def test_a_call_of_a_model_is_told_with_model_tokens_input_and_output(
-    server: Served, programs: Path, tmp_path: Path, chapter: str, dialect: str, agent: str
+    server: Served, tmp_path: Path, chapter: str, dialect: str, agent: str
 ) -> None:
     project = chapter.split(maxsplit=1)[0].lower()
-    text = of(chapter)
+    text, installed = of(chapter), programs("traceloop" if chapter == "OpenLLMetry" else "otel", tmp_path)
     (tmp_path / "app.py").write_text(
         WITHOUT_CODE if chapter.startswith("Automatic") else text.replace('"shop"', f'"{project}"')
     )
@@ -66,7 +72,7 @@ def test_a_call_of_a_model_is_told_with_model_tokens_input_and_output(
     variables = of("Variables alone").replace("http://127.0.0.1:4318", server.url).replace("=shop", f"={project}")
     with answering(chat("On its way.")) as provider:
         told = {
-            "PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path), "VEDETTE_API_KEY": server.key, "OPENAI_API_KEY": "sk-none",
+            "PATH": f"{installed}:/usr/bin:/bin", "HOME": str(tmp_path), "VEDETTE_API_KEY": server.key, "OPENAI_API_KEY": "sk-none",
             "OPENAI_BASE_URL": provider, "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true",
         }  # fmt: skip
         done = subprocess.run(
