@@ -19,3 +19,5 @@ class DatasetItem(Record):
     added_at: int = 0
     fields: bytes = Field(default=b"{}", description="a JSON object")
     removed: bool = False
+    removed_at: int = Field(default=0, description="an earlier version of the dataset has it still")
+    position: int = Field(default=0, description="among those that were added at once")

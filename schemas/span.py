@@ -90,3 +90,4 @@ class TraceChunk(Record):
     )
     resources: tuple[dict[str, str], ...] = ()
     spans: tuple[Span, ...] = ()
+    tags: tuple[str, ...] = Field(default=(), description="told of the trace itself, beside its spans")

@@ -98,7 +98,8 @@ def _of_example(
     named: list[Asked] = []
     if keep(example.project, example.trace_id or example.example_id, example.sampling_rate):
         named = [_named(ref, example, found, configuration, terms) for ref in example.scorers]
-    asked = _once([*named, *(_asked(one, 0) for one in chosen(found, subject, "example"))])
+    by_themselves = chosen(found, subject, "example") if example.origin == "online" else ()
+    asked = _once([*named, *(_asked(one, 0) for one in by_themselves)])
     request = ScoreRequest(
         project=example.project,
         trace_id=example.trace_id,

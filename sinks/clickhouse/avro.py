@@ -5,7 +5,7 @@ container file (Avro 1.12, "Object Container Files"), each in a block of its own
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,6 +34,8 @@ class Reading:
     """ClickHouse's expression for every column, out of the record's fields and `offset`."""
     each: str = ""
     """The array of the record that has one entry a row, and the name by which `columns` call an entry."""
+    wanted: Callable[[bytes], bool] | None = None
+    """Tells of a body whether any row comes out of it; None: of every one."""
 
     def statement(self, table: str) -> str:
         """Returns the INSERT that reads what `container` returns."""
@@ -135,5 +137,23 @@ SCORES = Reading(
         "version": _first_stays("record.attempt"),  # the highest attempt, of one attempt the first verdict
     },
 )
-READINGS: Mapping[str, Reading] = {"spans": SPANS, "scores": SCORES}
+
+
+def tells_of_tags(body: bytes) -> bool:
+    """Whether the body of a `TraceChunk` ends with a tag. `tags` is its last field: an empty array is one zero, after that of `spans`."""
+    return body[-2:] != b"\x00\x00"
+
+
+TRACE_TAGS = Reading(
+    TraceChunk,
+    {
+        **_fields("record", "project trace_id"),
+        "tag": "tag",
+        "ingested_at": _milliseconds("record.ingested_at"),
+        "version": _first_stays("0"),  # of a tag that was told again the first stays
+    },
+    "record.tags AS tag",
+    tells_of_tags,
+)
+READINGS: Mapping[str, Reading] = {"spans": SPANS, "trace_tags": TRACE_TAGS, "scores": SCORES}
 """By table."""

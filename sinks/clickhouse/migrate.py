@@ -13,6 +13,7 @@ from sinks.clickhouse.client import ClickHouse
 
 KEPT_WITH: Mapping[str, str] = {
     "spans": "spans",
+    "trace_tags": "spans",
     "examples": "spans",
     "scores": "scores",
     "matches": "scores",

@@ -132,6 +132,7 @@ def dataset_items(messages: Sequence[Message]) -> Columns:
     return {
         **_plain(own, _DATASET_ITEM),
         "added_at": _milliseconds(item.added_at or message.ingested_at for message, item in rows),
+        "removed_at": _milliseconds(item.removed_at for item in own),
         "fields": [item.fields.decode() for item in own],
         "version": [last_stays(0, message.offset) for message, _ in rows],
     }
@@ -152,7 +153,7 @@ _ALERT = (
     "project rule rule_version group_key alert_id change kind state severity firing_id renotified subjects matched suppressed cause "
     "by events_partition events_offset"
 )
-_DATASET_ITEM = "project dataset item_id subject_kind subject_id trace_id added_by removed"
+_DATASET_ITEM = "project dataset item_id subject_kind subject_id trace_id added_by removed position"
 _DELIVERY = "project destination alert_id change recipient state rule group_key attempts reason reference"
 
 

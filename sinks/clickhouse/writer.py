@@ -51,7 +51,11 @@ class Writer:
     def _hand_over(self, table: str, reading: Reading, messages: Sequence[Message]) -> int:
         """What ClickHouse refuses unread has to be read here: only that tells which record is to blame."""
         with failures(self._clickhouse.address):
-            data = reading.container((message.offset, _body(message.record)) for message in messages)
+            bodies = ((message.offset, _body(message.record)) for message in messages)
+            wanted = [(at, body) for at, body in bodies if reading.wanted is None or reading.wanted(body)]
+            data = reading.container(wanted)
+        if not wanted:
+            return 0
         try:
             return self._clickhouse.insert_read(self._statements[table], data)
         except Permanent as refused:

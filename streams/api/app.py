@@ -1,7 +1,8 @@
 """The api as an ASGI application: one table of endpoints, from which routes, checks and the OpenAPI document come."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import orjson
@@ -52,15 +53,16 @@ class Call:
         known = self.services.projects()
         return sorted(project for project in known if self.caller.key.allows_project(project))
 
-    def read(self, shape: TypeAdapter[Any]) -> Any:
-        """Returns the body in a shape.
+    def read(self, shape: TypeAdapter[Any], further: Mapping[str, Any] = MappingProxyType({})) -> Any:
+        """Returns the body in a shape; `further` are values of it that were told elsewhere.
 
         Raises:
             Refused: 400, with the place of what is wrong.
 
         """
         try:
-            return shape.validate_python(orjson.loads(self.body))
+            told = orjson.loads(self.body)
+            return shape.validate_python({**told, **further} if isinstance(told, dict) else told)
         except orjson.JSONDecodeError as error:
             raise Refused(400, "not_json", f"the body is no JSON: {error}") from error
         except ValidationError as error:

@@ -3,8 +3,8 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, get_args
+from collections.abc import Sequence
+from typing import Any, get_args
 
 from confluent_kafka import KafkaException
 from pydantic import TypeAdapter
@@ -13,15 +13,16 @@ from schemas.alert import AlertState
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
 from schemas.rule import CommandAction
-from streams.api import commands, documents, keys, readers, status
+from streams.api import commands, datasets, documents, keys, readers, status
 from streams.api.app import Answer, Call, Endpoint, Handler, openapi
 from streams.api.errors import Refused
-from streams.api.publish import ConfigLog, Key
+from streams.api.publish import append, in_effect
 from streams.doctor import destinations as destination_checks
+from streams.doctor import waiters
 from streams.documents import Invalid, with_project
 
-T = TypeVar("T")
 VERSION = "1"
+WAITERS_READ_S = 1.0
 STATES: tuple[str, ...] = get_args(AlertState)
 OPEN = tuple(state for state in STATES if state != "resolved")
 DOCUMENTS: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
@@ -196,15 +197,16 @@ def telling(action: CommandAction) -> Handler:
 
 
 async def get_status(call: Call) -> Any:
-    """Tells projects, and to keys for all projects also topics and the lag of every job."""
+    """Tells projects, and to keys for all projects also topics, the lag of every job, and who waits for a scorer."""
     told: dict[str, Any] = {"projects": call.projects()}
     if not call.caller.key.allows_project("*"):
         return told
     try:
         topics, jobs = await asyncio.to_thread(status.topics_and_lag, call.services.settings)
+        waiting = await asyncio.to_thread(waiters.waiters, call.services.settings, WAITERS_READ_S)
     except KafkaException as error:
         raise Refused(503, "kafka_unavailable", f"Kafka does not answer: {error.args[0].str()}") from error
-    return {**told, "topics": topics, "jobs": jobs}
+    return {**told, "topics": topics, "jobs": jobs, "waiting": waiters.told(waiting)}
 
 
 async def check_destinations(call: Call) -> Any:
@@ -219,24 +221,6 @@ async def check_destinations(call: Call) -> Any:
 async def get_openapi(_: Call) -> Any:
     """Describes the api."""
     return openapi(ENDPOINTS, VERSION)
-
-
-async def append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEntry]]]) -> T:
-    """Decides and appends with nobody in between, in a thread: both may wait for Kafka. Returns the first of what was decided."""
-
-    def work() -> T:
-        with config.turn:
-            outcome, entries = decide()
-            if entries:
-                config.append(entries)
-            return outcome
-
-    return await asyncio.to_thread(work)
-
-
-async def in_effect(config: ConfigLog, of: Sequence[Key]) -> None:
-    """Returns when every job acts on the newest versions of these documents."""
-    await asyncio.sleep(config.seconds_to_effect(of))
 
 
 ENDPOINTS = (
@@ -254,6 +238,7 @@ ENDPOINTS = (
     Endpoint("POST", "/api/v1/alerts/{id}/acknowledge", "say that somebody looks after it", telling("acknowledge"), "develop", (), NOTES["acknowledge"]),
     Endpoint("POST", "/api/v1/alerts/{id}/resolve", "end it; the cooldown goes on", telling("resolve"), "develop", (), NOTES["resolve"]),
     Endpoint("POST", "/api/v1/alerts/{id}/snooze", "tell nobody until a time", telling("snooze"), "develop", (), NOTES["snooze"]),
+    *datasets.ENDPOINTS,
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),

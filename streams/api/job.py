@@ -21,12 +21,15 @@ from streams.api.app import application
 from streams.api.commands import CommandLog
 from streams.api.endpoints import ENDPOINTS
 from streams.api.judgeval.endpoints import ENDPOINTS as JUDGEVAL
-from streams.api.publish import ConfigLog
+from streams.api.publish import ConfigLog, RecordLog
 from streams.api.services import Services
 from streams.secret import resolve
 from streams.settings import Settings
 
 log = structlog.get_logger()
+
+TOPICS = (Topic.CONFIG, Topic.SCHEMAS, Topic.ALERTS, Topic.DATASET_ITEMS, Topic.EXAMPLES)
+"""What it reads and writes."""
 
 
 class Api:
@@ -36,6 +39,7 @@ class Api:
         self._settings = settings
         self._health = health
         self.config = ConfigLog(settings)
+        self._records = RecordLog(settings)
         self._feed = AlertFeed(settings)
         self._commands = CommandLog(settings)
         self.stopping = threading.Event()
@@ -47,14 +51,9 @@ class Api:
             RuntimeError: topics or the file of the first key are not as they must be.
 
         """
-        topics.wait_until_ready(
-            self._settings,
-            [
-                kafka.topic_name(self._settings, t)
-                for t in (Topic.CONFIG, Topic.SCHEMAS, Topic.ALERTS, Topic.RULE_EVENTS)
-            ],
-        )
+        topics.wait_until_ready(self._settings, [kafka.topic_name(self._settings, topic) for topic in TOPICS])
         self.config.start()
+        self._records.start()
         if self._settings.bootstrap_admin_key_file is not None:
             keys.register_first(self.config, self._settings.bootstrap_admin_key_file)
         self._commands.start()
@@ -62,7 +61,9 @@ class Api:
 
     async def serve(self) -> None:
         """Answers until `stopping` is set."""
-        services = Services(self._settings, self.config, self._feed.alerts, self._commands, self._secret_problem)
+        services = Services(
+            self._settings, self.config, self._feed.alerts, self._commands, self._secret_problem, self._records
+        )
         server = Server(
             application((*ENDPOINTS, *JUDGEVAL), services),
             address=self._settings.host,

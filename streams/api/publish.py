@@ -1,22 +1,32 @@
-"""The api's hand on `vedette.config`: appends entries and knows when they are in effect."""
+"""The api's hand on Kafka: appends to `vedette.config` and knows when that is in effect, and writes records of other topics."""
 
+import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError, Message, Producer
 
 from schemas.codec import encode
 from schemas.config import ConfigEntry
+from schemas.dataset import DatasetItem
+from schemas.example import Example
 from schemas.ids import record_key
+from schemas.record import Record
 from schemas.topics import Topic
+from sinks.sink import Permanent
 from streams import kafka, schema_topic
 from streams.config_feed import ConfigFeed
 from streams.logic.configuration import TAKES_EFFECT_AFTER_MS, Configuration
+from streams.records import Out
 from streams.settings import Settings
 
 ACK_WITHIN_S = 15.0
 READ_BACK_WITHIN_S = 15.0
+IMPATIENT = {"delivery.timeout.ms": int(ACK_WITHIN_S * 1000)}
+
+T = TypeVar("T")
 
 Key = tuple[str, str, str]
 """Kind, project and name."""
@@ -43,7 +53,7 @@ class ConfigLog:
     def start(self) -> None:
         """Publishes the writer schema and returns when the configuration has been read to its end."""
         self._feed.start()
-        self._producer = kafka.producer(self._settings, **{"delivery.timeout.ms": int(ACK_WITHIN_S * 1000)})
+        self._producer = kafka.producer(self._settings, **IMPATIENT)
         schema_topic.publish(self._settings, self._producer, ConfigEntry)
 
     def stop(self) -> None:
@@ -63,33 +73,13 @@ class ConfigLog:
 
         """
         began = time.monotonic()
-        self._produce(entries)
+        write(self._settings, self._producer, [_out(entry) for entry in entries])
         self._read_back({(entry.kind, entry.project, entry.name) for entry in entries}, began)
 
     def seconds_to_effect(self, keys: Sequence[Key]) -> float:
         """Returns how long the newest versions of these documents need until every job acts on them."""
         latest = max((self._arrived.get(key, float("-inf")) for key in keys), default=float("-inf"))
         return max(0.0, latest + TAKES_EFFECT_AFTER_MS / 1000 - time.monotonic())
-
-    def _produce(self, entries: Sequence[ConfigEntry]) -> None:
-        refused: list[KafkaError] = []
-
-        def acknowledged(error: KafkaError | None, _: Message) -> None:
-            if error is not None:
-                refused.append(error)
-
-        for entry in entries:
-            self._producer.produce(
-                kafka.topic_name(self._settings, Topic.CONFIG),
-                key=record_key(entry.project, entry.kind, entry.name, entry.version),
-                value=encode(entry),
-                headers=[("vedette-project", entry.project.encode())],
-                on_delivery=acknowledged,
-            )
-        left = self._producer.flush(ACK_WITHIN_S + 1)
-        if left or refused:
-            reason = refused[0].str() if refused else f"no answer within {ACK_WITHIN_S:.0f} s"
-            raise NotWritten(f"Kafka did not take it: {reason}")
 
     def _read_back(self, keys: set[Key], began: float) -> None:
         def all_here() -> bool:
@@ -103,3 +93,73 @@ class ConfigLog:
         with self._arrival:
             self._arrived[entry.kind, entry.project, entry.name] = time.monotonic()
             self._arrival.notify_all()
+
+
+async def append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEntry]]]) -> T:
+    """Decides and appends with nobody in between, in a thread: both may wait for Kafka. Returns the first of what was decided."""
+
+    def work() -> T:
+        with config.turn:
+            outcome, entries = decide()
+            if entries:
+                config.append(entries)
+            return outcome
+
+    return await asyncio.to_thread(work)
+
+
+async def in_effect(config: ConfigLog, of: Sequence[Key]) -> None:
+    """Returns when every job acts on the newest versions of these documents."""
+    await asyncio.sleep(config.seconds_to_effect(of))
+
+
+def _out(entry: ConfigEntry) -> Out:
+    key = record_key(entry.project, entry.kind, entry.name, entry.version)
+    return Out(Topic.CONFIG, key, entry, (("vedette-project", entry.project.encode()),))
+
+
+class RecordLog:
+    """Writes what people add to datasets and ask to be judged."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def start(self) -> None:
+        """Publishes the writer schemas."""
+        self._producer = kafka.producer(self._settings, **IMPATIENT)
+        schema_topic.publish(self._settings, self._producer, DatasetItem, Example)
+
+    def append(self, outs: Sequence[Out]) -> None:
+        """Writes records and returns when they are acknowledged.
+
+        Raises:
+            NotWritten: Kafka did not answer in time, or takes none that is so large.
+
+        """
+        try:
+            write(self._settings, self._producer, [out.encoded() for out in outs])
+        except Permanent as error:
+            raise NotWritten(error.reason) from error
+
+
+def write(settings: Settings, producer: Producer, outs: Sequence[Out]) -> None:
+    """Writes records and returns when Kafka has acknowledged all of them.
+
+    Raises:
+        NotWritten: it did not take them, or not in time.
+
+    """
+    refused: list[KafkaError] = []
+
+    def acknowledged(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            refused.append(error)
+
+    for out in outs:
+        name = kafka.topic_name(settings, out.topic)
+        value = encode(out.value) if isinstance(out.value, Record) else out.value
+        producer.produce(name, key=out.key, value=value, headers=list(out.headers), on_delivery=acknowledged)
+    left = producer.flush(ACK_WITHIN_S + 1)
+    if left or refused:
+        reason = refused[0].str() if refused else f"no answer within {ACK_WITHIN_S:.0f} s"
+        raise NotWritten(f"Kafka did not take it: {reason}")

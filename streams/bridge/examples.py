@@ -4,18 +4,19 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from schemas.codec import encode
 from schemas.documents.base import Name, Rate, Strict
-from schemas.example import Example, ScorerRef
+from schemas.example import Example, GivenVerdict, ScorerRef
 from schemas.ids import example_id, record_key
 from schemas.otlp.cut import cut_text
 from schemas.otlp.mask import mask
 from schemas.record import MAX_CHUNK_BYTES
+from schemas.topics import Topic
 from streams.bridge.answer import Refused
 from streams.bridge.limits import Limits
 from streams.bridge.uuid7 import uuid7
@@ -36,12 +37,24 @@ class WantedScorer(Strict):
     options: dict[str, Any] | None = None
 
 
+class WantedVerdict(Strict):
+    """A verdict that was made elsewhere: a value or a label, or why there is none."""
+
+    scorer: Name
+    value: float | None = Field(default=None, allow_inf_nan=False)
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+    label: Text = ""
+    reason: str = ""
+    error: str = ""
+
+
 class WantedExample(Strict):
     """An example as it is sent."""
 
     id: Id | None = None
     fields: dict[str, Any]
     scorers: tuple[str | WantedScorer, ...] = Field(default=(), max_length=100)
+    verdicts: tuple[WantedVerdict, ...] = Field(default=(), max_length=100)
     sampling_rate: Rate = 1.0
     trace_id: TraceId = ""
     span_id: SpanId = ""
@@ -50,6 +63,13 @@ class WantedExample(Strict):
     agent: Text = ""
     environment: Text = ""
     origin: Literal["online", "experiment"] = "online"
+    run_id: Text = ""
+
+    @model_validator(mode="after")
+    def _of_an_experiment(self) -> Self:
+        if self.run_id and self.origin != "experiment":
+            raise ValueError('run_id belongs to an experiment: send "origin": "experiment" too')
+        return self
 
 
 class _Named(Strict):
@@ -58,11 +78,12 @@ class _Named(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Records by key, the project that they are of, and what the sender is told."""
+    """Records by key, the project that they are of, what the sender is told, and where the records go."""
 
     records: tuple[tuple[bytes, bytes], ...]
     project: str
     answer: bytes
+    topic: Topic = Topic.EXAMPLES
 
 
 @dataclass(frozen=True)
@@ -138,11 +159,22 @@ def record(sent: object, project: str, new_id: Callable[[], str]) -> Example:
         example_id=wanted.id or new_id(),
         fields=orjson.dumps(cleaned(wanted.fields)),
         scorers=tuple(_scorer(each) for each in wanted.scorers),
+        verdicts=tuple(_verdict(each) for each in wanted.verdicts),
         **wanted.model_dump(include=_SAME),
     )
 
 
-_SAME = {"sampling_rate", "trace_id", "span_id", "session_id", "customer_id", "agent", "environment", "origin"}
+_SAME = {
+    "sampling_rate",
+    "trace_id",
+    "span_id",
+    "session_id",
+    "customer_id",
+    "agent",
+    "environment",
+    "origin",
+    "run_id",
+}
 
 
 def _scorer(wanted: str | WantedScorer) -> ScorerRef:
@@ -151,6 +183,11 @@ def _scorer(wanted: str | WantedScorer) -> ScorerRef:
     _Named(name=name)
     options = orjson.dumps(scorer.options, option=orjson.OPT_SORT_KEYS).decode() if scorer.options else ""
     return ScorerRef(scorer=name, version=version, threshold=scorer.threshold, model=scorer.model, options=options)
+
+
+def _verdict(wanted: WantedVerdict) -> GivenVerdict:
+    told = {"reason": cleaned(wanted.reason), "error": cleaned(wanted.error)}
+    return GivenVerdict.model_validate({**dict(wanted), **told})
 
 
 def cleaned(value: Any) -> Any:

@@ -210,7 +210,7 @@ class Bridge:
         return await self._write(headers, proto, caller, lambda plain: self.examples.take(plain, project, key))
 
     async def take_judgeval(self, ask: Ask, scope: Scope, headers: Headers, proto: HTTPProtocol) -> Answer:
-        """Answers a call of judgeval's; what it brings is on `vedette.examples` and acknowledged before the answer is 200.
+        """Answers a call of judgeval's; what it brings is on Kafka and acknowledged before the answer is 200.
 
         Raises:
             Refused: it is not taken.
@@ -225,7 +225,7 @@ class Bridge:
     async def _write(
         self, headers: Headers, proto: HTTPProtocol, caller: Caller, take: Callable[[bytes], Taken]
     ) -> Answer:
-        """Reads a body of JSON and writes the examples that are in it."""
+        """Reads a body of JSON and writes what is in it."""
         content_type_of(headers, JSON)
         with self.held.request() as charge:
             sent = await body.read(headers, proto, self.limits, charge)
@@ -235,8 +235,9 @@ class Bridge:
             taken = await self._aside(len(plain), take, plain)
             if taken.records:
                 marks = marks_of(headers, taken.project, "avro/binary")
-                await self._publish([Outgoing(Topic.EXAMPLES, key, record, marks) for key, record in taken.records])
-        metrics.EXAMPLES.inc(len(taken.records))
+                await self._publish([Outgoing(taken.topic, key, record, marks) for key, record in taken.records])
+        if taken.topic is Topic.EXAMPLES:
+            metrics.EXAMPLES.inc(len(taken.records))
         metrics.BYTES.inc(len(plain))
         return Answer(200, JSON, taken.answer)
 

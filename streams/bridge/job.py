@@ -15,6 +15,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from schemas.example import Example
+from schemas.span import TraceChunk
 from schemas.topics import Topic
 from streams import kafka, observe, schema_topic, topics
 from streams.bridge import grpc
@@ -121,9 +122,9 @@ class _Job:
         """What may take as long as Kafka does."""
         self.health.waiting_for = self._kafka
         try:
-            needed = (Topic.OTLP_SPANS, Topic.OTLP_LOGS, Topic.EXAMPLES, Topic.CONFIG, Topic.SCHEMAS)
+            needed = (Topic.OTLP_SPANS, Topic.OTLP_LOGS, Topic.EXAMPLES, Topic.SPANS, Topic.CONFIG, Topic.SCHEMAS)
             topics.wait_until_ready(self.settings, [kafka.topic_name(self.settings, topic) for topic in needed])
-            schema_topic.publish(self.settings, publisher.producer, Example)
+            schema_topic.publish(self.settings, publisher.producer, Example, TraceChunk)
             self.feed.start()
         except (RuntimeError, KafkaException) as error:
             self._fail_soon(str(error))

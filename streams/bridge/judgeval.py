@@ -1,4 +1,4 @@
-"""What the public SDK `judgeval` asks of the bridge itself: a project's id, evaluations to queue, verdicts made elsewhere.
+"""What the public SDK `judgeval` asks of the bridge itself: a project's id, evaluations to queue, verdicts made elsewhere, tags of traces.
 
 It has two generations of paths (A: 0.9 to 0.27, at the root; B: 0.26 to 1.x, below `/v1/projects`), follows no redirect and reads
 what is wrong from `detail`. Nothing here needs the api job. Of a body only what is named below is kept: neither the key nor the
@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
 
+from schemas.codec import encode
 from schemas.example import Example, GivenVerdict
 from schemas.ids import example_id, record_key
 from schemas.otlp.cut import cut_text
@@ -23,25 +24,33 @@ from schemas.otlp.evaluations import scorers_asked
 from schemas.otlp.guard import NAME_LIMIT
 from schemas.otlp.mask import mask
 from schemas.otlp.tables import amount
+from schemas.span import TraceChunk
+from schemas.topics import Topic
 from streams.bridge.answer import Refused
 from streams.bridge.examples import Id, SpanId, Taken, TraceId, cleaned, encoded, reason
 from streams.bridge.limits import Limits
 from streams.logic.configuration import Configuration
 
-Asks = Literal["resolve", "queue", "results"]
+Asks = Literal["resolve", "queue", "results", "tags"]
 
 _PATHS: tuple[tuple[re.Pattern[str], Asks], ...] = (
     (re.compile(r"(?:/v1)?/projects/resolve|/projects/add|/v1/projects"), "resolve"),
     (re.compile(r"/add_to_run_eval_queue/examples|/v1/projects/(?P<project>[^/]+)/eval-queue/examples"), "queue"),
     (re.compile(r"/log_eval_results|/v1/projects/(?P<project>[^/]+)/eval-results/examples"), "results"),
+    (re.compile(r"/traces/tags/add|/v1/projects/(?P<project>[^/]+)/traces/(?P<trace>[^/]+)/tags"), "tags"),
 )
 _OWN = re.compile(r"/(v1/projects|projects|add_to_run_eval_queue|evaluate|datasets|prompts|traces)(/.*)?")
 _PASSED_ON = re.compile(
-    r"/(upload_custom_scorer|scorer_exists|save_scorer|fetch_scorers|fetch_experiment_run)"
-    r"|/v1/projects/[^/]+/(scorers(/[^/]+/exists|/custom/[^/]+/exists)?|experiments/[^/]+)"
+    r"/(upload_custom_scorer|scorer_exists|save_scorer|fetch_scorers|fetch_experiment_run|add_to_run_eval_queue/traces)"
+    r"|/datasets/(create|insert_examples|pull|pull_all)_for_judgeval|/prompts/(insert|tag|untag|fetch|get_prompt_versions)"
+    r"|/v1/projects/[^/]+/(eval-queue/traces|scorers(/[^/]+/exists|/custom/[^/]+/exists)?|experiments/[^/]+|datasets(/[^/]+(/\w+)?)?"
+    r"|prompts(/[^/]+(/\w+)?)?)"
 )
 
 MAX_SCORERS = 100
+"""of one call"""
+
+MAX_TAGS = 100
 """of one call"""
 
 PASS_OR_FAIL = 0.5
@@ -53,10 +62,11 @@ _Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else va
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One of judgeval's calls, and the project that its path names: empty when it names none."""
+    """One of judgeval's calls, and the project and the trace that its path names: empty when it names none."""
 
     kind: Asks
     project: str = ""
+    trace: str = ""
 
 
 def ask_of(path: str) -> Ask | None:
@@ -64,7 +74,8 @@ def ask_of(path: str) -> Ask | None:
     for pattern, kind in _PATHS:
         found = pattern.fullmatch(path.removesuffix("/"))
         if found:
-            return Ask(kind, unquote(found.groupdict().get("project") or ""))
+            named = found.groupdict()
+            return Ask(kind, unquote(named.get("project") or ""), named.get("trace") or "")
     return None
 
 
@@ -101,6 +112,11 @@ class _Queue(_Run):
     examples: list[dict[str, Any]]
 
 
+class _Tags(_Told):
+    trace_id: Annotated[TraceId, StringConstraints(min_length=32)]
+    tags: Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
 class _Result(_Told):
     scorers_data: list[dict[str, Any]]
     data_object: dict[str, Any]
@@ -132,6 +148,8 @@ class Judgeval:
         try:
             if ask.kind == "resolve":
                 return _resolved(project)
+            if ask.kind == "tags":
+                return self._tagged({**document, **({"trace_id": ask.trace} if ask.trace else {})}, project)
             return self._queued(document, project) if ask.kind == "queue" else self._logged(document, project)
         except ValidationError as error:
             raise Refused(400, reason(error)) from None
@@ -178,6 +196,14 @@ class Judgeval:
         answer = {"ui_results_url": self._url(project, told.run.id)}
         return Taken(self._records(examples), project, orjson.dumps(answer))
 
+    def _tagged(self, document: dict[str, Any], project: str) -> Taken:
+        """Tags come while their trace is still going on, so they are a chunk of their own, without a span."""
+        told = _Tags.model_validate(document)
+        tags = tuple(dict.fromkeys(cut_text(mask(tag), NAME_LIMIT)[0] for tag in told.tags[:MAX_TAGS] if tag))
+        chunk = TraceChunk(project=project, trace_id=told.trace_id, ingested_at=self.now_ms(), tags=tags)
+        written = ((record_key(project, told.trace_id), encode(chunk)),) if tags else ()
+        return Taken(written, project, orjson.dumps({"success": True, "tags": tags}), Topic.SPANS)
+
     def _url(self, project: str, run_id: str) -> str:
         return f"{self.public_url}/api/v1/experiments/{quote(run_id, safe='')}?project={quote(project, safe='')}"
 
@@ -195,12 +221,18 @@ def project_asked(ask: Ask, document: dict[str, Any]) -> str:
 
     """
     run = document.get("run") if ask.kind == "results" else document
-    name = ask.project or (run.get("project_name") if isinstance(run, dict) else None) or ""
+    told = run if isinstance(run, dict) else {}
+    name = ask.project or told.get("project_name") or unquoted(told.get("project_id")) or ""
     if not isinstance(name, str):
         raise Refused(400, f"project_name: {name!r} is no text")
     if ask.kind == "resolve" and not name:
         raise Refused(400, "project_name is missing; give Tracer(project_name=...)")
     return quote(name, safe="")
+
+
+def unquoted(project_id: object) -> object:
+    """Returns the name that a project's id is, percent-encoded."""
+    return unquote(project_id) if isinstance(project_id, str) else project_id
 
 
 def _resolved(project: str) -> Taken:

@@ -38,7 +38,7 @@ _LINE = "".join(f"'\"{name}\":', toJSONString({name}), ','," for name in _ITEM)
 
 def _export(form: str) -> str:
     what = f"concat('{{', {_LINE} '\"fields\":', fields, '}}')" if form == "jsonl" else ", ".join((*_ITEM, "fields"))
-    return f"SELECT {what} FROM {{ours:Identifier}}.dataset_items FINAL {_WHERE} ORDER BY added_at, item_id"
+    return f"SELECT {what} FROM {{ours:Identifier}}.dataset_items FINAL {_WHERE} ORDER BY added_at, position, item_id"
 
 
 def ls(project: ProjectOption = None, output: OutputOption = "table", data_dir: DataDirOption = None) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -137,7 +137,9 @@ def status(
 
     data = DataDir(data_dir or DEFAULT_DATA_DIR)
     processes = recorded(data)["processes"]
-    told = stack_status(data, processes, _lags(data, processes))
+    asked = _asked(data)
+    told = stack_status(data, processes, _lags(asked.get("jobs", {}), processes) if asked else {})
+    told["waiting"] = asked.get("waiting", [])
     if as_json:
         typer.echo(json.dumps(told, indent=2))
         return
@@ -147,17 +149,24 @@ def status(
             typer.echo(f"{name:<10} {where}")
     if told["jobs"]:
         table([{"job": name, **job} for name, job in told["jobs"].items()], ("job", "state", "pid", "restarts", "lag"))
+    if told["waiting"]:
+        typer.echo("evaluations that wait")
+        table(told["waiting"], ("project", "scorer", "evaluations", "reason"))
 
 
-def _lags(data: DataDir, processes: Iterable[str]) -> dict[str, int]:
-    """The lag of every job as the api tells it; nothing when it does not answer at once."""
+def _asked(data: DataDir) -> dict[str, Any]:
+    """What the api tells; nothing when it does not answer at once."""
     known, key = facts(data), data.path / ADMIN_KEY
     if known is None or not known.ready or data.holder() is None or not key.exists():
         return {}
     try:
-        jobs: dict[str, Any] = Client(known.api, key.read_text().strip(), ASK_WITHIN_S).get("/api/v1/status")["jobs"]
+        told: dict[str, Any] = Client(known.api, key.read_text().strip(), ASK_WITHIN_S).get("/api/v1/status")
     except ApiError:
         return {}
+    return told
+
+
+def _lags(jobs: Mapping[str, Any], processes: Iterable[str]) -> dict[str, int]:
     lags = dict.fromkeys(processes, 0)
     for group, job in jobs.items():  # a job may have several groups: score-code, store-spans
         name = group.partition("-")[0]

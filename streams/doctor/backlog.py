@@ -4,10 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from schemas.later import LaterRequest
 from schemas.topics import Topic
 from streams import kafka
 from streams.api import status
@@ -15,6 +13,7 @@ from streams.cli import reader
 from streams.dead_letters import letter_of
 from streams.doctor.installation import DAY_MS, Installation
 from streams.doctor.result import Result, finding, ok
+from streams.doctor.waiters import grouped, waiters
 from streams.doctor.words import span
 
 HOUR_MS = 3_600_000
@@ -62,8 +61,8 @@ def _kinds(place: Installation, since_ms: int) -> str:
 
 def waiting(place: Installation) -> Iterator[Result]:
     """Evaluations that wait for a scorer, or for another try; read from the first that still waits."""
-    left = _left(place)
-    for (project, scorer, reason), some in _grouped(left).most_common(SHOWN):
+    left = waiters(place.settings, READ_S)
+    for (project, scorer, reason), some in grouped(left).most_common(SHOWN):
         oldest = min(
             one.request.ingested_at
             for one in left.values()
@@ -86,35 +85,3 @@ def judged(project: str, scorer: str, value: str, *, missing: bool) -> Result:
         value,
         "mend what the reason names; they are tried again by themselves",
     )
-
-
-def _grouped(left: dict[str, LaterRequest]) -> Counter[tuple[str, str, str]]:
-    return Counter((one.project, one.scorer, one.reason if one.due_at else "") for one in left.values())
-
-
-def _left(place: Installation) -> dict[str, LaterRequest]:
-    """Who waits, by id. Reads no longer than `READ_S`; markers of what was not read yet are missing then."""
-    found: dict[str, LaterRequest] = {}
-    decoder, until = reader.Decoder(place.settings), time.monotonic() + READ_S
-    starts = _held(place)
-    for message in reader.between(place.settings, Topic.SCORE_LATER, starts):
-        record = decoder.record(LaterRequest, message)
-        if not isinstance(record, LaterRequest):
-            continue
-        if record.state == "waiting":
-            found[record.later_id] = record
-        else:
-            found.pop(record.later_id, None)
-        if time.monotonic() > until:
-            break
-    decoder.close()
-    return found
-
-
-def _held(place: Installation) -> dict[int, int]:
-    """Committed is the offset of the oldest that waits; of a partition that nobody has read, nothing."""
-    group = ConsumerGroupTopicPartitions(kafka.group_name(place.settings, "later"))
-    admin = kafka.admin(place.settings)  # a client that is let go takes its questions with it
-    asked = admin.list_consumer_group_offsets([group], request_timeout=5)
-    found: list[TopicPartition] = next(iter(asked.values())).result(5).topic_partitions
-    return {one.partition: one.offset for one in found if one.offset >= 0}

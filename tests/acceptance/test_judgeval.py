@@ -6,12 +6,9 @@ Each release is installed into an environment of its own; the model is a local s
 import json
 import os
 import subprocess
-import threading
 import venv
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +16,7 @@ from schemas.codec import Schemas
 from schemas.later import LaterRequest
 from schemas.topics import Topic
 from tests.support.bridge import records
+from tests.support.model import answering, chat
 from tests.support.system import System, running, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
@@ -149,6 +147,26 @@ fetched, url = judgeval.evaluation._poll_evaluation_until_complete(run, 2, poll_
 assert {(one.data_object.input, one.success) for one in fetched} == {("a", True), ("b", False)}, fetched
 assert "/experiments/" in url
 print("fetched results as it should be")
+
+from judgeval.dataset import Dataset
+Dataset.create(name="golden set", project_name="customer_service", examples=examples, overwrite=True)
+dataset = Dataset.get(name="golden set", project_name="customer_service")
+dataset.add_examples([Example(input="c", output="later")])
+again = Dataset.get(name="golden set", project_name="customer_service")
+assert [one.input for one in again] == ["a", "b", "c"], again
+assert [(one.name, one.entries) for one in Dataset.list("customer_service")] == [("golden set", 3)]
+print("dataset as it should be")
+
+from judgeval.prompt import Prompt
+first = Prompt.create("customer_service", "greeting", "Hi {{who}}", tags=["prod"])
+second = Prompt.create("customer_service", "greeting", "Hello {{who}}")
+assert second.parent_commit_id == first.commit_id
+assert Prompt.get("customer_service", "greeting", tag="prod").compile(who="Ann") == "Hi Ann"
+Prompt.tag("customer_service", "greeting", second.commit_id, ["prod"])
+assert Prompt.get("customer_service", "greeting", tag="prod").prompt == "Hello {{who}}"
+assert [one.commit_id for one in Prompt.list("customer_service", "greeting")] == [second.commit_id, first.commit_id]
+Prompt.untag("customer_service", "greeting", ["prod"])
+print("prompt as it should be")
 """
 
 QUEUED = """
@@ -176,46 +194,37 @@ Tracer.init(project_name="Kundendienst 24%")
 def answer(question):
     Tracer.set_customer_id("cust-7")
     Tracer.set_session_id("session-1")
+    Tracer.tag(["refund", "premium"])
     Tracer.async_evaluate("Politeness", {"input": question, "actual_output": "It is on its way."})
     return "It is on its way."
 
 print(answer("Where is my package?"))
 Tracer.force_flush()
+
+from judgeval import Judgeval
+from judgeval.data.example import Example
+client = Judgeval(project_name="Kundendienst 24%")
+schema = {"type": "object", "properties": {"input": {"type": "string"}}}
+dataset = client.datasets.create(name="golden set", schema=schema, examples=[Example.create(input="a")])
+dataset.add_examples([Example.create(input="b")])
+found = client.datasets.get(name="golden set")
+assert [one["input"] for one in found] == ["a", "b"], found
+assert (found.schema, len(found.versions())) == (schema, 2)
+assert [(one.name, one.entries) for one in client.datasets.list()] == [("golden set", 2)]
+made = client.prompts.create(name="greeting", prompt="Hi {{who}}", tags=["prod"])
+assert client.prompts.get(name="greeting", tag="prod").compile(who="Ann") == "Hi Ann"
+assert client.prompts.tag(name="greeting", commit_id=made.commit_id, tags=["staging"]) == made.commit_id
+client.prompts.untag(name="greeting", tags=["prod"])
+assert client.prompts.get(name="greeting", tag="prod") is None
+found.delete()
+print("datasets and prompts as they should be")
 """
-
-
-class Model(BaseHTTPRequestHandler):
-    """Answers every chat in the same words."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        message = {"role": "assistant", "content": "Your package is out for delivery."}
-        usage = {
-            "prompt_tokens": 21,
-            "completion_tokens": 7,
-            "total_tokens": 28,
-            "prompt_tokens_details": {"cached_tokens": 5},
-        }
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
-        told = {"id": "c1", "object": "chat.completion", "created": 1, "model": "gpt-5-mini-2025-08-07", "choices": [choice], "usage": usage}  # fmt: skip
-        body = json.dumps(told).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+    with answering(chat("Your package is out for delivery.", cached=5)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +238,15 @@ def installed(release: str, folder: Path) -> Path:
     where = Path(os.environ.get("JUDGEVAL_VENVS", folder)) / f"judgeval-{release}"
     if not (where / "bin" / "judgeval").exists():
         venv.create(where, with_pip=True)
-        command = [str(where / "bin" / "pip"), "install", "-q", f"judgeval=={release}", "openai", "packaging"]
+        command = [
+            str(where / "bin" / "pip"),
+            "install",
+            "-q",
+            f"judgeval=={release}",
+            "openai",
+            "packaging",
+            "pyyaml",  # it needs this and does not ask for it
+        ]
         subprocess.run(command, check=True, timeout=600)
     return where / "bin"
 
@@ -308,9 +325,13 @@ def test_a_release_between_queues_by_the_newer_paths_and_is_judged(system: Syste
 def test_a_current_release_carries_its_evaluations_in_spans(system: System, model: str, tmp_path: Path) -> None:
     programs = installed(CURRENT, tmp_path)
     (tmp_path / "main.py").write_text(SPAN_CARRIED)
-    assert "It is on its way." in run(system, model, tmp_path, programs / "python", "main.py")
+    key = json.loads(system.vedette("keys", "create", "--all-projects", "--scope", "ingest,develop,read", "-o", "json"))
+    printed = run(system, model, tmp_path, programs / "python", "main.py", key=key["key"])
+    assert "It is on its way." in printed
+    assert "datasets and prompts as they should be" in printed
 
     where = "WHERE project = 'Kundendienst 24%'"
+    until(lambda: system.select(f"SELECT tags FROM traces {where}") == [{"tags": ["premium", "refund"]}])
     until(lambda: len(system.select(f"SELECT example_id FROM examples FINAL {where}")) == 1)
     (example,) = system.select(f"SELECT * FROM examples FINAL {where}")
     assert json.loads(example["fields"]) == {"input": "Where is my package?", "actual_output": "It is on its way."}
@@ -338,7 +359,7 @@ def test_code_is_uploaded_by_the_command_line_and_found_by_the_project_of_the_ke
     assert "uploaded successfully" in run(system, model, tmp_path, *upload, "--overwrite", key=key)
     system.apply(MENTIONS)
     (tmp_path / "offline.py").write_text(OFFLINE)
-    assert run(system, model, tmp_path, programs / "python", "offline.py", key=key).count("as it should be") == 4
+    assert run(system, model, tmp_path, programs / "python", "offline.py", key=key).count("as it should be") == 6
 
 
 def test_a_wrong_key_leaves_the_program_running(system: System, model: str, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import json
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pydantic import SecretStr
 
 from schemas.config import ConfigEntry
@@ -52,6 +54,11 @@ class Server:
     def configuration(self) -> list[ConfigEntry]:
         return self.installation.records(Topic.CONFIG, ConfigEntry)
 
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        settings = self.bridge.settings
+        with closing(connect(settings.clickhouse_url.get_secret_value(), settings.clickhouse_database)) as database:
+            return [tuple(row) for row in database.rows(statement)]
+
     def examples(self) -> list[Example]:
         return self.installation.records(Topic.EXAMPLES, Example)
 
@@ -77,7 +84,7 @@ def server(kafka: str, clickhouse: str, tmp_path_factory: pytest.TempPathFactory
     bridge = start_bridge(settings)
     key = make_key(settings, scopes=("admin",))
     wait_known(bridge, key)
-    installation.start("streams.api.job", "sample", "store")
+    installation.start("streams.api.job", "normalise", "sample", "store")
     yield Server(bridge, installation, key)
     assert stop_bridge(bridge) == 0
     installation.stop()
@@ -89,6 +96,18 @@ def calls(name: str, *paths: str) -> list[dict[str, Any]]:
     """The recorded calls to some paths."""
     lines = (RECORDED / name).read_text().splitlines()
     return [call for call in map(json.loads, lines) if call["path"] in paths]
+
+
+def ended(trace: str, span: str, **attributes: str) -> bytes:
+    """An export of one span that has ended."""
+    request = ExportTraceServiceRequest()
+    made = request.resource_spans.add().scope_spans.add().spans.add(
+        trace_id=bytes.fromhex(trace), span_id=bytes.fromhex(span), name="answer",
+        start_time_unix_nano=1_795_000_000_000_000_000, end_time_unix_nano=1_795_000_001_000_000_000,
+    )  # fmt: skip
+    for name, value in attributes.items():
+        made.attributes.add(key=name).value.string_value = value
+    return request.SerializeToString()
 
 
 def with_key(call: Mapping[str, Any], key: str) -> Any:
@@ -311,6 +330,111 @@ def test_an_experiment_is_told_when_its_examples_are_finished(server: Server) ->
     }
     assert server.call(f"/v1/projects/evp/experiments/{asked['experiment_run_id']}", None, "GET")[1] == told
     assert server.call(told["ui_results_url"].removeprefix("http://vedette.example"), None, "GET")[1] == told
+
+
+def test_datasets_are_made_pulled_added_to_and_listed_as_recorded(server: Server) -> None:
+    paths = [f"/datasets/{what}_for_judgeval/" for what in ("create", "pull", "insert_examples", "pull_all")]
+    for call in calls("v0.22.2_evals.jsonl", *paths):
+        status, answer = server.call(call["path"], call["body"])
+        assert status == 200
+        if call["path"].startswith("/datasets/pull"):
+            same_shape(answer, call["reply"])
+        if call["path"] == "/datasets/pull_all_for_judgeval/":
+            assert {frozenset(one) for one in answer} == {frozenset(one) for one in call["reply"]}
+    (create,) = calls("v0.22.2_evals.jsonl", "/datasets/create_for_judgeval/")
+    sent = create["body"]["examples"][0]
+    _, pulled = server.call("/datasets/pull_for_judgeval", {"dataset_name": "ds", "project_name": "evp"})
+    first = pulled["examples"][0]
+    assert first["example_id"] == sent["example_id"]
+    assert first["data"] == {
+        name: value for name, value in sent.items() if name not in ("example_id", "created_at", "name")
+    }
+    status, answer = server.call("/datasets/pull_for_judgeval/", {"dataset_name": "none", "project_name": "evp"})
+    assert (status, "no dataset 'none'" in answer["detail"]) == (404, True)
+
+
+def test_newer_datasets_have_a_schema_versions_and_pages(server: Server) -> None:
+    schema = {"type": "object", "properties": {"q": {"type": "string"}}}
+    examples = [{"example_id": f"e{n}", "created_at": "", "q": f"q{n}"} for n in range(3)]
+    new = {"name": "newer", "schema": schema, "examples": examples, "dataset_kind": "example", "overwrite": False}
+    status, made = server.call("/v1/projects/evp/datasets", new)
+    assert (status, made["dataset"]["name"], made["dataset"]["entries"]) == (200, "newer", 3)
+    assert server.call("/v1/projects/evp/datasets", new)[0] == 409
+    status, more = server.call(
+        "/v1/projects/evp/datasets/newer/examples", {"examples": [{"example_id": "e3", "q": "q3"}]}
+    )
+    assert (status, more["example_ids"], more["version_added"] >= made["version_added"]) == (200, ["e3"], True)
+    assert (
+        server.call("/v1/projects/evp/datasets/newer/examples", {"examples": [{"example_id": "e4", "q": 4}]})[0] == 400
+    )
+    status, got = server.call("/v1/projects/evp/datasets/newer", None, "GET")
+    assert (status, got["schema"], [one["q"] for one in got["examples"]]) == (200, schema, ["q0", "q1", "q2", "q3"])
+    assert server.call("/v1/projects/evp/datasets/newer/page?limit=2", None, "GET")[1]["metadata"]["hasMore"] is True
+    status, told = server.call("/v1/projects/evp/datasets/newer/versions", None, "GET")
+    assert (status, [one["item_count"] for one in told["versions"]]) == (200, [4, 3])
+    assert server.call("/v1/projects/evp/datasets/newer", None, "DELETE")[0] == 200
+    assert server.call("/v1/projects/evp/datasets/newer", None, "GET")[0] == 404
+
+
+def test_a_prompt_is_committed_tagged_and_fetched_as_recorded(server: Server) -> None:
+    insert, fetch, versions = calls(
+        "v0.22.2_evals.jsonl", "/prompts/insert/", "/prompts/fetch/", "/prompts/get_prompt_versions/"
+    )
+    named = {"project_id": "evp", "name": "sys"}
+    status, first = server.call("/prompts/insert/", {**insert["body"], "project_id": "evp"})
+    assert status == 200
+    same_shape(first, insert["reply"])
+    _, second = server.call("/v1/projects/evp/prompts", {"name": "sys", "prompt": "Hello {{who}}", "tags": []})
+    assert second["parent_commit_id"] == first["commit_id"]
+
+    def fetched(query: str = "") -> Any:
+        return server.call(f"/prompts/fetch/?project_id=evp&name=sys{query}", None, "GET")[1]["commit"]
+
+    same_shape(fetched("&tag=prod"), fetch["reply"]["commit"])
+    assert (fetched("&tag=prod")["prompt"], fetched()["prompt"]) == ("Hi {{who}}", "Hello {{who}}")
+    assert server.call("/prompts/tag/", {**named, "commit_id": second["commit_id"], "tags": ["prod"]}) == (
+        200,
+        {"commit_id": second["commit_id"]},
+    )
+    assert (fetched("&tag=prod")["prompt"], fetched("&tag=prod")["tags"]) == ("Hello {{who}}", ["prod"])
+    assert fetched(f"&commit_id={first['commit_id']}")["tags"] == []
+    told = server.call("/v1/projects/evp/prompts/sys/versions", None, "GET")[1]["versions"]
+    assert [one["commit_id"] for one in told] == [second["commit_id"], first["commit_id"]]
+    same_shape(told[:1], versions["reply"]["versions"][:1])
+    assert server.call("/prompts/untag/", {**named, "tags": ["prod", "none"]})[1] == {
+        "commit_ids": [second["commit_id"]]
+    }
+    assert fetched("&tag=prod") is None
+    assert server.call("/prompts/tag/", {**named, "commit_id": "abc", "tags": ["x"]})[0] == 404
+    assert server.call("/prompts/fetch/?project_id=evp&name=nobody", None, "GET") == (200, {"commit": None})
+
+
+def test_tags_of_a_trace_show_on_it_whether_they_come_before_or_after_its_spans(server: Server) -> None:
+    trace, span = "0123456789abcdef" * 2, "0123456789abcdef"
+    assert server.call(f"/v1/projects/tags/traces/{trace}/tags", {"tags": ["early", "early"]})[0] == 200
+    assert server.bridge.export(ended(trace, span), server.key, x_vedette_project="tags")[0] == 200
+    sent = {"project_name": "tags", "trace_id": trace, "tags": "late"}
+    assert server.call("/traces/tags/add/", sent)[0] == 200
+    statement = "SELECT tags FROM {ours:Identifier}.traces WHERE project = 'tags'"
+    server.installation.until(lambda: server.rows(statement) == [(["early", "late"],)])
+    status, answer = server.call("/v1/projects/tags/traces/0af7/tags", {"tags": ["x"]})
+    assert (status, "trace_id" in answer["detail"]) == (400, True)
+
+
+def test_an_evaluation_of_a_stored_span_becomes_an_example_of_what_it_said(server: Server) -> None:
+    trace, span = "fedcba9876543210" * 2, "fedcba9876543210"
+    told = ended(trace, span, **{"vedette.input": "why?", "vedette.output": "because", "vedette.agent": "Clerk"})
+    assert server.bridge.export(told, server.key, x_vedette_project="evp")[0] == 200
+    run = {
+        "id": "run-of-traces", "project_name": "evp", "eval_name": "e", "custom_scorers": [],
+        "judgment_scorers": [{"score_type": "Trace Prompt Scorer", "name": "Clear", "threshold": 0.7}],
+        "trace_and_span_ids": [[trace, span]], "is_offline": False,
+    }  # fmt: skip
+    assert server.call("/add_to_run_eval_queue/traces/", run)[0] == 200
+    (example,) = [one for one in server.examples() if one.span_id == span]
+    assert json.loads(example.fields) == {"input": "why?", "output": "because"}
+    assert (example.trace_id, example.agent, example.origin) == (trace, "Clerk", "online")
+    assert [(ref.scorer, ref.threshold) for ref in example.scorers] == [("Clear", 0.7)]
 
 
 def test_without_the_api_ingest_goes_on_and_the_rest_tells_what_is_missing(server: Server) -> None:

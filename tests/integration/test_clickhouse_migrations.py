@@ -113,7 +113,7 @@ def test_another_retention_is_told_by_check_and_set_by_the_next_run(server: Clic
     wanted = Flavour(days={"spans": 7, "scores": 30, "alerts": 100})
     assert [told.partition(" (")[0] for told in check(server, flavour=wanted)] == [
         f"{table} is not kept as VEDETTE_RETENTION says"
-        for table in ("spans", "examples", "alerts", "alert_changes", "deliveries")
+        for table in ("spans", "examples", "alerts", "alert_changes", "deliveries", "trace_tags")
     ]
     migrate(server, wanted)
     kept = server.rows(

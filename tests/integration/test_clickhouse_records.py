@@ -98,7 +98,17 @@ def test_a_span_comes_back_with_every_field(server: ClickHouse) -> None:
     Writer(server).insert([Stored(chunk)])
     (row,) = table(server, "spans")
     assert back(Span, row, resource=1) == span
-    assert back(TraceChunk, row, resources=({}, row["resource"]), spans=(span,), amends=True) == chunk
+    assert back(TraceChunk, row, resources=({}, row["resource"]), spans=(span,), amends=True, tags=chunk.tags) == chunk
+
+
+def test_tags_of_a_trace_are_a_row_each_whether_or_not_it_has_spans(server: ClickHouse) -> None:
+    told = [TraceChunk(project="p", trace_id="t", ingested_at=NOW_MS, tags=tags) for tags in (("a", "b"), ("b",))]
+    Writer(server).insert([Stored(chunk, offset) for offset, chunk in enumerate(told)])
+    assert sorted((row["project"], row["trace_id"], row["tag"]) for row in table(server, "trace_tags")) == [
+        ("p", "t", "a"),
+        ("p", "t", "b"),
+    ]
+    assert table(server, "spans") == []
 
 
 def test_a_span_without_optional_fields_comes_back_with_empty_texts(server: ClickHouse) -> None:
@@ -297,7 +307,7 @@ def test_ten_thousand_records_are_one_batch(server: ClickHouse) -> None:
     batch = [
         Stored(TraceChunk(project="p", trace_id=f"{n:032x}", ingested_at=NOW_MS, spans=spans), n) for n in range(10_000)
     ]
-    assert Writer(server).insert(batch) == {"spans": 50_000}
+    assert Writer(server).insert(batch) == {"spans": 50_000, "trace_tags": 0}
     assert server.rows("SELECT count(), uniqExact(trace_id, span_id) FROM {ours:Identifier}.spans FINAL") == [
         (50_000, 50_000)
     ]

@@ -21,6 +21,7 @@ from sinks.clickhouse import migrate
 from sinks.clickhouse.client import ClickHouse, connect
 from streams import kafka as clients
 from streams.cli.client import ApiError, Client
+from streams.doctor import waiters
 from streams.local.ports import free_port
 from streams.settings import Settings
 from tests.support.jobs import Installation
@@ -132,6 +133,9 @@ def test_what_piles_up_is_told(installation: Installation) -> None:
     assert letters["value"].endswith("3 KeyError of normalise on otlp_spans")
     (waiting,) = bad(found["score-later"])
     assert (waiting["what"], waiting["value"][:13]) == ("scorer 'new' of project shop does not exist", "1 evaluations")
+    assert waiters.told(waiters.waiters(installation.settings, 4.0)) == [
+        {"project": "shop", "scorer": "new", "evaluations": 1, "reason": waiters.NO_SCORER}
+    ]
 
 
 def test_a_job_that_stands_still_is_told_with_how_long_its_next_record_has_waited(installation: Installation) -> None:

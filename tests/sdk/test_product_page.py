@@ -1,17 +1,14 @@
 """The two programs by which the product is introduced, as they are written there."""
 
-import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.sdk.server import KEY, Server
+from tests.support.model import answering, chat
 
 SCORER = """
 from vedette.data import Example
@@ -141,36 +138,11 @@ if __name__ == "__main__":
 }
 """The page's own main calls a method `plan`, which its class does not have."""
 
-ANSWER = {
-    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-5-mini-2025-08-07",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Your package arrives tomorrow."}}],
-    "usage": {"prompt_tokens": 21, "completion_tokens": 7, "total_tokens": 28},
-}  # fmt: skip
-
 
 @pytest.fixture
 def provider() -> Iterator[str]:
-    """The base URL of a provider that always gives one answer."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            body = json.dumps(ANSWER).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}/v1"
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with answering(chat("Your package arrives tomorrow.")) as url:
+        yield url
 
 
 def _run(folder: Path, files: dict[str, str], program: str, **environment: str) -> str:

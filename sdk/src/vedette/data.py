@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +26,13 @@ class Example(BaseModel):
     example_id: str = Field(default_factory=uuid7)
     created_at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat())
     name: str | None = None
+
+    if TYPE_CHECKING:  # it takes any field, which pydantic tells nobody
+
+        def __init__(
+            self, *, example_id: str = ..., created_at: str = ..., name: str | None = None, **fields: Any
+        ) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
 
     def get_fields(self) -> dict[str, Any]:
         """Returns what is judged: all fields but the record's id, time and name."""

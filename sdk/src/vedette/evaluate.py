@@ -61,7 +61,7 @@ def put_example(
     body["origin"] = origin
     if span.is_valid:
         body["trace_id"], body["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
-    left = _freeze_fields(body, fields)
+    body["fields"], left = _frozen(fields)
     _put(core, body, EXAMPLE_CHARS - left)
     return str(body["id"])
 
@@ -83,8 +83,8 @@ def scorer_ref(scorer: ScorerLike, model: str | None) -> str | dict[str, Any]:
         return {"scorer": scorer, "model": model} if model else scorer
     instance = scorer() if isinstance(scorer, type) else scorer
     settings: dict[str, Any] = {}
-    if "threshold" in instance.model_fields_set:
-        settings["threshold"] = instance.threshold
+    if "threshold" in instance.model_fields_set or instance.strict_mode:
+        settings["threshold"] = 1.0 if instance.strict_mode else instance.threshold
     if model or instance.model:
         settings["model"] = model or instance.model
     return {"scorer": instance.name, **settings} if settings else instance.name
@@ -110,14 +110,18 @@ def _fields(example: Example | Mapping[str, Any]) -> tuple[Mapping[str, Any], st
     return example.get_fields(), name_text(example.example_id)
 
 
-def _freeze_fields(body: dict[str, Any], fields: Mapping[str, Any]) -> int:
+def frozen_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of an example in JSON's types, bounded, with what names a secret masked."""
+    return _frozen(fields)[0]
+
+
+def _frozen(fields: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     left, frozen = EXAMPLE_CHARS, {}
     for name, value in fields.items():
         budget = Frozen(min(TEXT_CHARS, left))
         frozen[name] = MASK if is_secret(name) else budget.of(value)
         left -= min(TEXT_CHARS, left) - budget.chars
-    body["fields"] = frozen
-    return left
+    return frozen, left
 
 
 def _put(core: Core, body: dict[str, Any], size: int) -> None:

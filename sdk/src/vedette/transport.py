@@ -1,4 +1,4 @@
-"""One POST over a connection that is kept open, and what its answer means."""
+"""Requests over a connection that is kept open, and what their answers mean."""
 
 from __future__ import annotations
 
@@ -30,23 +30,29 @@ Post = Callable[[str, bytes, Mapping[str, str]], Answer]
 
 
 class Http:
-    """Posts over one connection that is kept open."""
+    """Asks over one connection that is kept open; an answer may take `answer_s` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer_s: float = ANSWER_S) -> None:
+        self._answer_s = answer_s
         self._session: requests.Session | None = None
 
     def __call__(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Posts a body and returns the server's answer."""
+        return self.request("POST", url, body, headers)
+
+    def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Returns the server's answer; redirects are not followed, the key stays with whom it is for."""
-        import requests  # noqa: PLC0415 - dear to import, and only this thread needs it
+        import requests  # noqa: PLC0415 - dear to import, and only who asks needs it
 
         if self._session is None:
             self._session = requests.Session()
         try:
-            answer = self._session.post(
+            answer = self._session.request(
+                method,
                 url,
                 data=body,
                 headers=dict(headers),
-                timeout=(CONNECT_S, ANSWER_S),
+                timeout=(CONNECT_S, self._answer_s),
                 allow_redirects=False,
                 auth=lambda request: request,  # else a .netrc would replace our key
             )

@@ -97,6 +97,7 @@ def _told(
         "str_value": label or None,
         "score_type": "categorical" if value is None and label else "numeric",
         "success": outcome in ("pass", "scored"),
+        "outcome": outcome,
         "threshold": 0.0 if threshold is None else threshold,
         "minimum_score_range": 0,
         "maximum_score_range": 1,

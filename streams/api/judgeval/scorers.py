@@ -16,9 +16,9 @@ from schemas.documents.scorer import Scorer, ScorerSpec
 from schemas.ids import hashed
 from streams.api import documents
 from streams.api.app import Call
-from streams.api.endpoints import append, in_effect
 from streams.api.errors import Refused
 from streams.api.judgeval.wire import Told, project_of
+from streams.api.publish import append, in_effect
 from streams.logic.configuration import Configuration, Versioned
 
 MAX_BUNDLE_BYTES = 1024 * 1024

@@ -13,7 +13,7 @@ from streams.api.app import Call, Endpoint, Handler
 class Told(BaseModel):
     """What judgeval sends beside this is its own business."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
 def project_of(call: Call, named: str = "") -> str:
@@ -33,7 +33,7 @@ def with_detail(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def endpoints(
-    method: Literal["GET", "POST"],
+    method: Literal["GET", "POST", "DELETE"],
     path: str,
     summary: str,
     handle: Handler,

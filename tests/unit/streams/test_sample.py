@@ -98,6 +98,12 @@ def test_spans_are_asked_of_the_scorers_that_run_by_themselves() -> None:
     assert [out for out in outs if out.topic is not Topic.SPAN_CONTENTS] == expected
 
 
+def test_an_example_of_an_experiment_is_judged_only_by_the_scorers_that_it_names() -> None:
+    configuration = configured(("Scorer", "everywhere", scorer("contains", {"target": "example"})))
+    sent = Example(project="default", example_id="e1", fields=b'{"output":"hi"}', origin="experiment", run_id="r1")
+    assert requests(example_received(sent, 77_000), configuration) == []
+
+
 def test_each_class_of_scorers_gets_a_request_with_only_the_subjects_that_it_judges() -> None:
     configuration = configured(
         ("Scorer", "judge", scorer("prompt", {"filter": {"span": "answer"}})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -35,8 +36,8 @@ class ExampleScorer(BaseModel):
         if not self.name:
             self.name = type(self).__name__
 
-    async def a_score_example(self, example: Any) -> float:
-        """Returns the score of an example; `self.reason` may tell why.
+    def a_score_example(self, example: Any) -> Awaitable[float] | float:
+        """Returns the score of an example; `self.reason` may tell why. A plain function may block: it gets a thread.
 
         Raises:
             NotImplementedError: the class does not say how it judges.

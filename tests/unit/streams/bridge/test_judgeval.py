@@ -39,6 +39,8 @@ def examples(kind: str, body: object) -> list[Example]:
         ("/v1/projects/", Ask("resolve")),
         ("/v1/projects/a%20b/eval-queue/examples", Ask("queue", "a b")),
         ("/v1/projects/p/eval-results/examples/", Ask("results", "p")),
+        ("/v1/projects/a%20b/traces/0af7/tags", Ask("tags", "a b", "0af7")),
+        ("/traces/tags/add/", Ask("tags")),
         ("/v1/projects/p/eval-queue/traces", None),
         ("/v1/traces", None),
         ("/fetch_scorers/", None),
@@ -48,7 +50,23 @@ def test_a_path_asks_the_bridge_or_it_does_not(path: str, ask: Ask | None) -> No
     assert ask_of(path) == ask
 
 
-@pytest.mark.parametrize("path", ["/v1/projects/p/scorers", "/v1/projects/p/experiments/r/", "/scorer_exists/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/v1/projects/p/scorers",
+            "/v1/projects/p/experiments/r/",
+            "/scorer_exists/",
+            "/add_to_run_eval_queue/traces",
+        ),
+        *(
+            "/v1/projects/p/datasets",
+            "/v1/projects/p/datasets/golden%20set/versions/",
+            "/datasets/pull_all_for_judgeval/",
+        ),
+        *("/v1/projects/p/prompts/sys/tags", "/prompts/get_prompt_versions/", "/v1/projects/p/eval-queue/traces"),
+    ],
+)
 def test_what_the_api_answers_is_passed_on(path: str) -> None:
     assert is_passed_on(path)
     assert is_own(path)
