@@ -138,8 +138,7 @@ class Count:
         find = partial(_rule_at, configuration, received.timestamp_ms)
         unseen = never_seen(received, self.settings.partitions, configuration)
         known = {key: states.get(key) for key in (*states.due(received.timestamp_ms, find), *unseen)}
-        found = {**{key: state or unseen.get(key) for key, state in known.items()}, **new}
-        return {key: state for key, state in found.items() if state is not None}
+        return {**unseen, **{key: state for key, state in {**known, **new}.items() if state is not None}}
 
     def _of(self, partition: int) -> States:
         return self.states.setdefault(partition, States(partial(Schemas().decode, RuleState)))

@@ -106,9 +106,10 @@ class _Fold:
 
     def _consequence(self, evaluated: Evaluated, entry: Entry, cause: str) -> str:
         moment, counted = self.form.moment(entry), "counted" if evaluated.matched else "evaluated"
-        if any(abs(moment - firing.at) < self.spec.cooldown for firing in self.firings):
-            self.suppressed += evaluated.matched
-            return "suppressed" if evaluated.matched else counted
+        if self._cools(moment):
+            quiet = evaluated.matched and self._cools(entry[0])  # a late match of a sliding window may lie before it
+            self.suppressed += quiet
+            return "suppressed" if quiet else counted
         met = self.form.met(entry)
         if met is None:
             return counted
@@ -117,6 +118,10 @@ class _Fold:
         if any(known.firing_id == firing.firing_id for known in self.firings):
             return counted  # a trace that goes on for hours, forgotten since: its firing was told under this id
         return self._fire(firing, met, cause)
+
+    def _cools(self, time: int) -> bool:
+        """Tells whether a time lies within the cooldown on either side of a firing."""
+        return any(abs(time - firing.at) < self.spec.cooldown for firing in self.firings)
 
     def _fire(self, firing: Firing, met: Met, cause: str) -> str:
         self.firings.append(firing)

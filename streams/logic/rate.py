@@ -77,7 +77,8 @@ class Sample:
     def packed(self) -> bytes:
         """Returns the subjects in the compact form of a state."""
         kept = self._by_time if len(self._by_time) <= SAMPLE else sorted(self._needed())
-        return pack_sample((time, known, bool(self._matched[self._at(known)])) for time, known in kept)
+        matched = dict(zip(self._hashes, self._matched, strict=True))
+        return pack_sample([(time, known, matched[known]) for time, known in kept])
 
     def _needed(self) -> Iterator[Entry]:
         """Walks from the newest: what has `SAMPLE` smaller hashes behind it is left out."""

@@ -121,7 +121,7 @@ def scanned(received: Received, states: dict[bytes, RuleState], configuration: C
     return [change for _, step in steps for change in step.changes]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(HAPPENINGS, st.integers(1, 6), st.integers(0, 40), st.integers(0, 2))
 def test_a_look_at_what_is_due_finds_what_a_scan_finds(
     happenings: list[tuple[int, tuple[Any, ...]]], batch: int, moved_at: int, in_use: int

@@ -120,7 +120,8 @@ class Reference:
         plain = not (rule.spec.rate or rule.spec.sustained)
         moment = one.ingested_at if plain else self._newest()
         if any(abs(moment - fired) < rule.spec.cooldown for fired in self.firings.values()):
-            self.suppressed += one.matched
+            own = any(abs(one.ingested_at - fired) < rule.spec.cooldown for fired in self.firings.values())
+            self.suppressed += one.matched and own
             return
         subjects = self._met(rule, one)
         firing_id = self._firing_id(rule, group, f"{one.subject_kind}:{one.subject_id}")
