@@ -66,7 +66,7 @@ def _listed(spans: Sequence[Span]) -> list[Mapping[str, Any]]:
         one = _told(span)
         size = len(orjson.dumps(one))
         if size > room:
-            one = {**one, "input": None, "output": None, "cut": True}
+            one = {name: value for name, value in one.items() if name not in ("input", "output")} | {"cut": True}
             size = len(orjson.dumps(one))
         room -= size
         listed.append(one)
