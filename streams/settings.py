@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.documents.base import Name
+from schemas.net_guard import networks
 from streams.logic.retention import DEFAULT, parse
 
 
@@ -93,6 +94,10 @@ class Settings(BaseSettings):
         default={},
         description="environment names that {env: NAME} may read, by project; * for all projects, or for all names",
     )
+    private_networks: list[str] = Field(
+        default=[],
+        description='networks that hosts named by tenants may be in though they are not public, such as ["10.1.0.0/16"]; others of that kind are refused',
+    )
 
     later_wait_s: float = Field(
         default=72 * 3600,
@@ -124,6 +129,12 @@ class Settings(BaseSettings):
         parse(text)
         return text
 
+    @field_validator("private_networks")
+    @classmethod
+    def _networks(cls, texts: list[str]) -> list[str]:
+        networks(texts)
+        return texts
+
     def environment(self) -> dict[str, str]:
         """Returns the variables that give a child process these settings."""
         values = self.model_dump(mode="python", exclude_defaults=True)
@@ -143,7 +154,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 def _text(value: object) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
-    return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
 
 
 def reference(*classes: type[BaseSettings]) -> str:
@@ -157,5 +168,5 @@ def _rows(cls: type[BaseSettings]) -> Iterator[str]:
     for name, field in cls.model_fields.items():
         default = field.get_default()
         shown = default.get_secret_value() if isinstance(default, SecretStr) else default
-        value = f"`{shown}`" if shown not in (None, "", {}) else ""
+        value = f"`{shown}`" if shown not in (None, "", {}, []) else ""
         yield f"| `{cls.model_config['env_prefix']}{name.upper()}` | {value} | {field.description or ''} |"
