@@ -16,6 +16,7 @@ from prometheus_client import Counter
 
 from schemas.alert import AlertChange
 from schemas.delivery import Delivery
+from schemas.documents.destination import DestinationSpec
 from schemas.documents.rule import RuleSpec
 from schemas.topics import Topic
 from sinks.message import compose
@@ -26,7 +27,6 @@ from streams.gather import Gatherer
 from streams.logic import delivery as deliveries
 from streams.logic import in_effect
 from streams.logic.configuration import Configuration
-from streams.logic.delivery import DestinationSpec
 from streams.logic.rules import RuleVersion
 from streams.loop import Loop
 from streams.records import Out, Received

@@ -120,6 +120,9 @@ def _scorer(spec: ScorerSpec) -> Iterator[Problem]:
 def _secrets(value: Any, path: Place) -> Iterator[tuple[Place, EnvRef]]:
     if isinstance(value, EnvRef):
         yield path, value
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _secrets(item, (*path, index))
     elif isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
             yield from _secrets(getattr(value, name), (*path, field.alias or name))

@@ -5,11 +5,10 @@ from typing import Literal, assert_never
 
 from schemas.alert import AlertChange
 from schemas.delivery import Delivery
-from schemas.documents.destination import EmailSpec, SlackSpec
+from schemas.documents.destination import DestinationSpec, EmailSpec, PagerDutySpec, SlackSpec, WebhookSpec
 from schemas.documents.rule import AddToDataset, Notify, RuleSpec, SendEmail
 from schemas.ids import hashed, partition_of, record_key
 
-DestinationSpec = SlackSpec | EmailSpec
 FindDestination = Callable[[str], DestinationSpec | None]
 
 IN_RULE = "email"
@@ -62,8 +61,16 @@ def forgotten(appended_at: int, now_ms: int) -> bool:
 
 
 def recipients(spec: DestinationSpec) -> tuple[str, ...]:
-    """Returns whom a destination tells: its channel, or its addresses."""
-    return (spec.channel,) if isinstance(spec, SlackSpec) else spec.to
+    """Returns whom a destination tells: its channel, its addresses, its service or its host."""
+    match spec:
+        case EmailSpec():
+            return spec.to
+        case SlackSpec():
+            return (spec.channel or "incoming webhook",)
+        case PagerDutySpec():
+            return ("pagerduty",)
+        case WebhookSpec():
+            return (spec.host,)
 
 
 def sent(delivery: Delivery, reference: str, now_ms: int) -> Delivery:

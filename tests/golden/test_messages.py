@@ -1,4 +1,4 @@
-"""What Slack and mail are sent, byte by byte. `python tests/golden/test_messages.py` renews the files; look at the difference."""
+"""What every destination is sent, byte by byte. `python tests/golden/test_messages.py` renews the files; look at the difference."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.alert import AlertChange
-from sinks import mail, slack
+from sinks import mail, pagerduty, slack, webhook
 from sinks.message import compose
 from sinks.testing import ACKNOWLEDGED, FIRED, RENOTIFIED, RESOLVED, RULE
 
@@ -37,17 +37,50 @@ CHANGES = {
 
 
 def slack_golden(change: AlertChange) -> str:
-    message = compose(change, RULE, URL, "#agents", quiet=change.kind == "acknowledged")
-    return json.dumps(slack.identified(message), indent=2, ensure_ascii=True) + "\n"
+    return _json(slack.identified(compose(change, RULE, URL, "#agents", quiet=_quiet(change))))
+
+
+def buttons_golden(change: AlertChange) -> str:
+    return _json(slack.identified(compose(change, RULE, URL, "#agents", quiet=_quiet(change)), buttons=True))
+
+
+def pagerduty_golden(change: AlertChange) -> str:
+    return _json(pagerduty.event(compose(change, RULE, URL, "pagerduty", quiet=_quiet(change))))
+
+
+def webhook_golden(change: AlertChange) -> str:
+    return _json(json.loads(webhook.payload(compose(change, RULE, URL, "hooks.example.com"))))
+
+
+def _quiet(change: AlertChange) -> bool:
+    return change.kind == "acknowledged"
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=True) + "\n"
 
 
 def mail_golden(change: AlertChange) -> str:
     return mail.build(compose(change, RULE, URL, "me@example.com"), "vedette@example.com").as_bytes().decode()
 
 
+JSON = {
+    "slack": slack_golden,
+    "slack-buttons": buttons_golden,
+    "pagerduty": pagerduty_golden,
+    "webhook": webhook_golden,
+}
+
+
 @pytest.mark.parametrize("name", CHANGES)
-def test_slack_is_sent_what_the_golden_file_shows(name: str) -> None:
-    assert slack_golden(CHANGES[name]) == (FILES / f"slack-{name}.json").read_text()
+@pytest.mark.parametrize("place", JSON)
+def test_a_destination_is_sent_what_the_golden_file_shows(place: str, name: str) -> None:
+    assert JSON[place](CHANGES[name]) == (FILES / f"{place}-{name}.json").read_text()
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_webhook_keeps_to_its_schema(name: str) -> None:
+    webhook.AlertEvent.model_validate_json(webhook_golden(CHANGES[name]), extra="forbid")
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -57,5 +90,6 @@ def test_a_mail_reads_as_the_golden_file_shows(name: str) -> None:
 
 if __name__ == "__main__":
     for name, change in CHANGES.items():
-        (FILES / f"slack-{name}.json").write_text(slack_golden(change))
+        for place, golden in JSON.items():
+            (FILES / f"{place}-{name}.json").write_text(golden(change))
         (FILES / f"mail-{name}.eml").write_bytes(mail_golden(change).encode())

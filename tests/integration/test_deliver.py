@@ -108,7 +108,10 @@ class Deliver:
 
 @pytest.fixture
 def installation(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deliver]:
-    settings = Settings(bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2, env_allow={"*": ["SLACK"]})
+    settings = Settings(
+        bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2,
+        env_allow={"*": ["SLACK"]}, private_networks=["127.0.0.0/8"],
+    )  # fmt: skip
     deliver = Deliver(settings, tmp_path / "deliver.log")
     yield deliver
     deliver.stop()

@@ -48,7 +48,11 @@ def entry(destination: str, recipient: str, change: AlertChange = FIRED) -> Deli
 
 
 def teller(configuration: Configuration, attempt_s: float = 15, smtp_url: str = "") -> Teller:
-    given = {"env_allow": {"*": ["*"]}, **({"smtp_url": smtp_url} if smtp_url else {})}
+    given = {
+        "env_allow": {"*": ["*"]},
+        "private_networks": ["127.0.0.0/8"],
+        **({"smtp_url": smtp_url} if smtp_url else {}),
+    }
     return Teller(Settings.model_validate(given), lambda: configuration, attempt_s)
 
 

@@ -19,6 +19,7 @@ from sinks.slack import Slack
 from streams.doctor import destinations
 from streams.local.ports import free_port
 from streams.settings import Settings
+from tests.support.receiver import LOOPBACK
 from tests.support.records import configured
 
 Answer = Mapping[str, Any]
@@ -78,7 +79,7 @@ async def test_slack_is_asked_for_its_token_its_scopes_and_the_channel(
     answers: Mapping[str, Answer], scopes: str, state: str, said: str
 ) -> None:
     with slack(answers, scopes) as (url, called):
-        result = await destinations.slack("it", Slack("xoxb-secret", "C0123456789", url))
+        result = await destinations.slack("it", Slack("xoxb-secret", "C0123456789", url, egress=LOOPBACK))
     assert (result.state, said in result.value) == (state, True), result
     assert bool(result.fix) == (state == "finding" or "cannot be told" in said)
     assert "secret" not in str(result)
@@ -88,13 +89,15 @@ async def test_slack_is_asked_for_its_token_its_scopes_and_the_channel(
 async def test_a_channel_is_found_by_its_name_on_a_later_page() -> None:
     pages = {"ok": True, "channels": [{"name": "other"}, CHANNEL], "response_metadata": {"next_cursor": ""}}
     with slack({"auth.test": HERE, "conversations.list": pages}) as (url, _):
-        found = await destinations.slack("it", Slack("xoxb-secret", "#agents", url))
-        missing = await destinations.slack("it", Slack("xoxb-secret", "#nobody", url))
+        found = await destinations.slack("it", Slack("xoxb-secret", "#agents", url, egress=LOOPBACK))
+        missing = await destinations.slack("it", Slack("xoxb-secret", "#nobody", url, egress=LOOPBACK))
     assert (found.state, missing.state, missing.value) == ("ok", "finding", "vedette in Acme sees no channel #nobody")
 
 
 async def test_slack_that_is_away_says_nothing_about_the_token() -> None:
-    result = await destinations.slack("it", Slack("xoxb-secret", "#a", f"http://127.0.0.1:{free_port()}/api/"))
+    result = await destinations.slack(
+        "it", Slack("xoxb-secret", "#a", f"http://127.0.0.1:{free_port()}/api/", egress=LOOPBACK)
+    )
     assert (result.state, result.value) == ("unknown", "Slack cannot be reached: ClientConnectorError")
 
 
