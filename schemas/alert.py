@@ -34,7 +34,7 @@ class AlertChange(Record):
     suppressed: int = Field(default=0, description="matches since the last telling change that fired nothing")
     cause: str = Field(default="", description="why: a sentence")
     by: str = ""
-    until: int = 0
+    until: int = Field(default=0, description="end of the alert's newest snooze in milliseconds")
     evidence: tuple[Evaluated, ...] = Field(default=(), description="the newest ten matches")
     events_partition: int = Field(default=-1, description="where on vedette.rule-events the cause stands")
     events_offset: int = -1

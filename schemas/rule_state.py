@@ -1,7 +1,7 @@
 """The state of one rule and group: what the counter's table holds and its changelog carries."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from pydantic import Field
@@ -31,6 +31,7 @@ class OpenAlert(Record):
     severity: str = "warning"
     renotified: int = 0
     matched: int = 0
+    until: int = Field(default=0, description="end of its newest snooze in milliseconds")
 
 
 class Sent(Record):
@@ -55,9 +56,21 @@ class RuleState(Record):
     firings: tuple[Firing, ...] = ()
     open: OpenAlert | None = None
     suppressed: int = Field(default=0, description="matches within a cooldown that nobody was told of yet")
-    matched_at: int = Field(default=0, description="append time of the newest match: silence counts from here")
+    matched_at: int = Field(
+        default=0,
+        description="append time of the newest match (of `rate`: of the newest subject that found the share reached; of `no_traffic`: of "
+        "the newest subject): silence counts from here",
+    )
     ticked_at: int = Field(default=0, description="append time of the newest tick that changed something")
     outbox: tuple[Sent, ...] = ()
+    group: tuple[str, ...] = ()
+    sample: bytes = Field(
+        default=b"",
+        description="evaluated subjects of `rate` by time: 8 bytes of ingest time, 8 of hash, 1 of matched, each",
+    )
+    held_since: int = Field(default=0, description="of `sustained`: since when the condition holds; 0: it does not")
+    commanded_at: int = Field(default=0, description="append time of the newest command")
+    commands: tuple[str, ...] = Field(default=(), description="ids of the commands that were appended at that time")
 
 
 def subject_hash(kind: str, subject_id: str) -> bytes:
@@ -73,3 +86,16 @@ def pack_subjects(entries: Sequence[tuple[int, bytes]]) -> bytes:
 def unpack_subjects(packed: bytes) -> list[tuple[int, bytes]]:
     """Returns the pairs of the compact form."""
     return [(time, known) for time, known in struct.iter_unpack(">q8s", packed)]
+
+
+def pack_sample(entries: Iterable[tuple[int, bytes, bool]]) -> bytes:
+    """Returns the compact form of (ingest time, hash, matched)."""
+    return b"".join(_SAMPLED.pack(*entry) for entry in entries)
+
+
+def unpack_sample(packed: bytes) -> list[tuple[int, bytes, bool]]:
+    """Returns what stands in the compact form."""
+    return list(_SAMPLED.iter_unpack(packed))
+
+
+_SAMPLED = struct.Struct(">q8s?")

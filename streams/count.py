@@ -17,15 +17,15 @@ from prometheus_client import Counter
 
 from schemas.alert import AlertChange
 from schemas.codec import Schemas, Undecodable, UnknownSchema
-from schemas.ids import record_key
+from schemas.ids import partition_of, record_key
 from schemas.rule import RuleEvent, Tick
 from schemas.rule_state import RuleState
 from schemas.topics import Topic
 from streams import kafka, loop
 from streams.config_feed import ConfigFeed
 from streams.logic.configuration import Configuration
-from streams.logic.in_effect import rule_at, rule_of_event
-from streams.logic.rules import Position, Step, step, tick
+from streams.logic.in_effect import rule_at, rule_of_command, rule_of_event, silent_rules
+from streams.logic.rules import Position, RuleVersion, Step, step, tick
 from streams.loop import Loop
 from streams.records import Out, Received
 from streams.schema_topic import SchemaTopic
@@ -43,28 +43,42 @@ def changes(received: Received, state: RuleState | None, configuration: Configur
     """Folds one rule event into the state of its rule and group.
 
     Raises:
-        Undecodable: the event names a rule version that never was, carries a command, or stands under a foreign key.
+        Undecodable: the event names a rule version that never was, tells nothing, or stands under a foreign key.
     """
     event = received.of(RuleEvent)
-    if event.command is not None or not event.evaluated:
-        raise Undecodable("a rule event without subjects; commands are not understood by this version")
+    if event.command is None and not event.evaluated:
+        raise Undecodable("a rule event with neither subjects nor a command")
     if received.key != record_key(event.project, event.rule, event.group):
         raise Undecodable(f"the key of a rule event is [project, rule, group], not {received.key!r}")
-    newest = max(evaluated.ingested_at for evaluated in event.evaluated)
-    rule = rule_of_event(configuration, event.project, event.rule, event.rule_version, newest)
+    rule = _rule_of(event, received.timestamp_ms, configuration)
     if rule is None:
         raise Undecodable(f"project {event.project!r} never had version {event.rule_version} of rule {event.rule!r}")
     return step(rule, state, event, _position(received))
 
 
+def _rule_of(event: RuleEvent, appended_at: int, configuration: Configuration) -> RuleVersion | None:
+    named = event.project, event.rule, event.rule_version
+    if event.command is not None:
+        return rule_of_command(configuration, *named, appended_at)
+    return rule_of_event(configuration, *named, max(evaluated.ingested_at for evaluated in event.evaluated))
+
+
 def due_changes(received: Received, states: States, configuration: Configuration) -> Iterator[tuple[bytes, Step]]:
-    """Folds one tick into every state of its partition and yields the steps that do something."""
+    """Folds one tick into the states of its partition and yields the steps that do something."""
     at = _position(received)
     for key, state in states.items():
         project, rule, _ = orjson.loads(key)
         done = tick(rule_at(configuration, project, rule, at.appended_at), state, at)
         if done.why:
             yield key, done
+
+
+def never_seen(received: Received, partitions: int, configuration: Configuration) -> States:
+    """Returns states for the rules on a tick's partition that may fire for want of traffic before they have seen any."""
+    now = received.timestamp_ms
+    waiting = (rule for project in configuration.projects() for rule in silent_rules(configuration, project, now))
+    keys = (record_key(rule.project, rule.name, ()) for rule in waiting)
+    return {key: RuleState() for key in keys if partition_of(key, partitions) == received.partition}
 
 
 def _position(received: Received) -> Position:
@@ -101,7 +115,8 @@ class Count:
         self.ticks.read(partition)
         if received.is_tick:
             new = {key: state for (p, key), state in touched.items() if p == partition}
-            now = {key: state for key, state in {**states, **new}.items() if state is not None}
+            unseen = never_seen(received, self.settings.partitions, configuration)
+            now = {key: state for key, state in {**unseen, **states, **new}.items() if state is not None}
             return list(due_changes(received, now, configuration))
         key = received.key or b""
         return [(key, changes(received, touched.get((partition, key), states.get(key)), configuration))]

@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from schemas.documents.base import Base, Duration, Name, Strict
 from schemas.documents.destination import Email
@@ -115,6 +115,14 @@ Action = Annotated[
     Discriminator(_action),
 ]
 
+
+class Share(Strict):
+    """A share of the subjects that were evaluated, matched or not."""
+
+    share: float = Field(gt=0, le=1, description="0.2 is one of five")
+    of: int = Field(ge=1, le=1000, description="so many must have been evaluated within `within`")
+
+
 GROUPS = ("agent", "customer", "session")
 
 
@@ -132,6 +140,9 @@ class RuleSpec(Strict):
     severity: Literal["info", "warning", "critical"] = "warning"
     actions: tuple[Action, ...] = ()
     resolve_after: Duration | None = None
+    rate: Share | None = None
+    sustained: Duration | None = None
+    no_traffic: Duration | None = None
 
     @field_validator("group_by")
     @classmethod
@@ -149,6 +160,33 @@ class RuleSpec(Strict):
         if ms <= 0:
             raise ValueError("`within` must be longer than 0")
         return ms
+
+    @field_validator("sustained", "no_traffic")
+    @classmethod
+    def _longer_than_nothing(cls, ms: int | None, info: ValidationInfo) -> int | None:
+        if ms == 0:
+            raise ValueError(f"`{info.field_name}` must be longer than 0; leave it out to do without")
+        return ms
+
+    @model_validator(mode="after")
+    def _one_way_to_count(self) -> Self:
+        if self.rate and self.times != 1:
+            raise ValueError("`rate` counts a share and `times` a number; leave one of them out")
+        others = {
+            "times": self.times != 1,
+            **{name: getattr(self, name) for name in ("rate", "sustained", "resolve_after")},
+        }
+        given = [f"`{name}`" for name, value in others.items() if value]
+        if self.no_traffic and given:
+            raise ValueError(
+                f"`no_traffic` fires when nothing comes and resolves when something does; leave out {', '.join(given)}"
+            )
+        return self
+
+    @property
+    def needs_unmatched(self) -> bool:
+        """Tells whether the counter wants every evaluated subject of the rule, not only those that match."""
+        return self.rate is not None or self.no_traffic is not None
 
     @property
     def resolve_after_ms(self) -> int:

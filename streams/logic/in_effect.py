@@ -57,11 +57,22 @@ def rule_at(configuration: Configuration, project: str, name: str, at: int) -> R
     return _rule(configuration, found) if found else None
 
 
+def rule_of_command(configuration: Configuration, project: str, name: str, version: str, at: int) -> RuleVersion | None:
+    """Returns the rule in effect when a command was appended; of a deleted one the version that the command names."""
+    return rule_at(configuration, project, name, at) or rule_of_event(configuration, project, name, version, at)
+
+
 def rule_of_event(configuration: Configuration, project: str, name: str, version: str, at: int) -> RuleVersion | None:
     """Returns the rule version that an event names, as it was in effect at the event's ingest time."""
     versions = [v for v in configuration.history("Rule", project, name) if v.version == version and not v.deleted]
     chosen = next((v for v in reversed(versions) if v.effective_at <= at), versions[0] if versions else None)
     return _rule(configuration, chosen) if chosen else None
+
+
+def silent_rules(configuration: Configuration, project: str, at: int) -> tuple[RuleVersion, ...]:
+    """Returns the enabled rules in effect that fire for want of traffic without having seen any: they do not group."""
+    found = rules(configuration, project, at)
+    return tuple(rule for rule in found if rule.spec.no_traffic and not rule.spec.group_by)
 
 
 def named_attributes(configuration: Configuration, project: str, at: int) -> frozenset[str]:
@@ -83,7 +94,7 @@ def _rule_spec(spec: bytes) -> RuleSpec:
 def _rule(configuration: Configuration, version: Versioned) -> RuleVersion:
     spec = _rule_spec(version.spec)
     since = _window_since(configuration.history("Rule", version.project, version.name), version, spec.window_version)
-    return RuleVersion(version.project, version.name, version.version, spec, since)
+    return RuleVersion(version.project, version.name, version.version, spec, since, version.effective_at)
 
 
 def _window_since(history: tuple[Versioned, ...], version: Versioned, window_version: str) -> int:

@@ -56,6 +56,25 @@ class Window:
         first = bisect_left(entries, (entry[0] - self._length + 1, b""))
         return max(bisect_left(entries, (entries[i][0] + self._length, b"")) - i for i in range(first, new + 1))
 
+    def since(self, time: int) -> int:
+        """Returns how many subjects are not older than a time."""
+        return len(self._entries) - bisect_left(self._entries, (time, b""))
+
+    def held_since(self, wanted: int, enough: int) -> int | None:
+        """Returns since when every window that ends after it holds `wanted` subjects, up to the newest one; None when that one's does not.
+
+        It looks no further back than `enough`. A window ends with its last millisecond and begins `length` before.
+        """
+        entries, since = self._entries, None
+        for last in range(len(entries) - 1, wanted - 2, -1):
+            newest, ends = entries[last][0], entries[last - wanted + 1][0] + self._length
+            if newest >= ends or (since is not None and ends < since):
+                break
+            since = newest
+            if since <= enough:
+                break
+        return since
+
     def packed(self) -> bytes:
         """Returns the subjects in the compact form of a state."""
         return pack_subjects(self._entries)

@@ -22,7 +22,7 @@ from schemas.documents.rule import RuleSpec
 from schemas.ids import hashed
 from schemas.rule import Evaluated, RuleEvent
 from schemas.rule_state import RuleState, subject_hash
-from streams.logic import rules
+from streams.logic import frequency
 from streams.logic.rules import Position, RuleVersion, Step, step, tick
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
@@ -401,14 +401,14 @@ def agrees_with_the_oracle(log: Sequence[Entry], room_at_least: int) -> None:
 @MANY
 @given(logs())
 def test_the_fold_decides_what_the_oracle_decides(log: list[Entry]) -> None:
-    agrees_with_the_oracle(log, rules.SUBJECTS_LEAST)
+    agrees_with_the_oracle(log, frequency.SUBJECTS_LEAST)
 
 
 @SOME
 @given(logs())
 def test_the_fold_decides_what_the_oracle_decides_when_there_is_hardly_any_room(log: list[Entry]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rules, "SUBJECTS_LEAST", 4)
+        patch.setattr(frequency, "SUBJECTS_LEAST", 4)
         agrees_with_the_oracle(log, 4)
 
 

@@ -6,17 +6,17 @@ import pytest
 
 from schemas.codec import Undecodable
 from schemas.documents.rule import RuleSpec
-from schemas.ids import record_key
+from schemas.ids import partition_of, record_key
 from schemas.rule import Command, Evaluated, RuleEvent, Tick
 from schemas.rule_state import RuleState
 from schemas.topics import Topic
 from streams.config_feed import ConfigFeed
-from streams.count import Count, changes, due_changes
+from streams.count import Count, changes, due_changes, never_seen
 from streams.logic.configuration import Configuration
 from streams.records import Received
 from streams.settings import Settings
 from streams.ticks import Ticks
-from tests.support.records import configured, version_of
+from tests.support.records import configured, entered, entry, version_of
 
 SPEC = RuleSpec.model_validate({"when": {"all": [{"scorer": "s", "is": "fails"}]}, "resolve_after": "3s"})
 KEY = record_key("default", "r", ())
@@ -50,8 +50,7 @@ def test_a_match_fires_and_silence_resolves(configuration: Configuration) -> Non
 @pytest.mark.parametrize(
     ("odd", "reason"),
     [
-        ({"evaluated": ()}, "without subjects"),
-        ({"command": Command(command_id="1", action="resolve", alert_id="a")}, "commands are not understood"),
+        ({"evaluated": ()}, "neither subjects nor a command"),
         ({"rule_version": "feed"}, "'default' never had version feed of rule 'r'"),
     ],
 )
@@ -60,6 +59,31 @@ def test_an_event_that_means_nothing_is_refused(
 ) -> None:
     with pytest.raises(Undecodable, match=reason):
         changes(received(event(**odd)), None, configuration)
+
+
+def test_a_command_is_folded_by_the_rule_in_effect_and_a_deleted_rule_by_the_version_that_it_names() -> None:
+    configuration = entered([(entry("Rule", "r", SPEC), 0), (entry("Rule", "r", SPEC, deleted=True), 20_000)])
+    fired = changes(received(event()), None, configuration)
+    alert_id = fired.changes[0].alert_id
+    for at in (11_000, 23_000):
+        command = Command(command_id="1", action="acknowledge", alert_id=alert_id, by="ann")
+        told = changes(received(event(evaluated=(), command=command), at=at), fired.state, configuration)
+        assert [(c.kind, c.by, c.changed_at, c.rule_version) for c in told.changes] == [
+            ("acknowledged", "ann", at, version_of(SPEC))
+        ]
+
+
+def test_a_rule_that_never_saw_a_subject_fires_for_want_of_traffic_on_the_partition_of_its_key() -> None:
+    spec = RuleSpec.model_validate({"when": {"all": [{"scorer": "s", "is": "fails"}]}, "no_traffic": "15m"})
+    grouped = spec.model_copy(update={"group_by": ("agent",)})
+    configuration = configured(("Rule", "r", spec), ("Rule", "g", grouped), ("Rule", "n", SPEC))
+    here = partition_of(KEY, 4)
+    for at, told in ((901_999, []), (902_000, [(KEY, "fired", "nothing was evaluated for 15m, 15m is enough")])):
+        ticked = received(None, None, at)._replace(partition=here)
+        unseen = never_seen(ticked, 4, configuration)
+        assert list(unseen) == [KEY]
+        assert [(k, c.kind, c.cause) for k, s in due_changes(ticked, unseen, configuration) for c in s.changes] == told
+    assert never_seen(ticked._replace(partition=(here + 1) % 4), 4, configuration) == {}
 
 
 @pytest.mark.parametrize("key", [b"k", record_key("globex", "r", ()), record_key("default", "r", ["clerk"])])

@@ -28,10 +28,12 @@ def test_a_version_holds_from_two_seconds_after_its_append_until_the_next_one_do
 def test_a_deleted_document_is_out_of_effect_and_its_history_stays() -> None:
     spec = rule()
     configuration = entered([(entry("Rule", "r", spec), 0), (entry("Rule", "r", spec, deleted=True), 8000)])
-    assert rule_at(configuration, "default", "r", 9999) == RuleVersion("default", "r", version_of(spec), spec, 2000)
+    assert rule_at(configuration, "default", "r", 9999) == RuleVersion(
+        "default", "r", version_of(spec), spec, 2000, 2000
+    )
     assert rule_at(configuration, "default", "r", 10_000) is None
     late = rule_of_event(configuration, "default", "r", version_of(spec), 20_000)
-    assert late == RuleVersion("default", "r", version_of(spec), spec, 2000)
+    assert late == RuleVersion("default", "r", version_of(spec), spec, 2000, 2000)
 
 
 def test_disabled_rules_match_nothing_but_are_known_to_the_counter() -> None:

@@ -1,76 +1,12 @@
 """The rule of the product page, in sentences: 3 failures in 5 minutes, then quiet for 30."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
 
 from schemas.alert import AlertChange
 from schemas.codec import encode
-from schemas.documents.base import format_duration, parse_duration
-from schemas.documents.rule import RuleSpec
-from schemas.rule import Evaluated, RuleEvent
-from schemas.rule_state import RuleState, unpack_subjects
-from streams.logic.rules import Position, RuleVersion, step, tick
-
-NOON = 1_700_000_000_000
-
-
-def time(text: str) -> int:
-    """`3m20s`, or `3m20s-1ms`, after noon."""
-    after, _, less = text.partition("-")
-    return NOON + parse_duration(after) - (parse_duration(less) if less else 0)
-
-
-@dataclass
-class Counter:
-    """One rule and group. Subjects are named by the time at which they matched, unless a name is given."""
-
-    knobs: dict[str, Any] = field(default_factory=lambda: {"times": 3, "within": "5m", "cooldown": "30m"})
-    state: RuleState | None = None
-    changes: list[AlertChange] = field(default_factory=list)
-    why: dict[str, int] = field(default_factory=dict)
-    offset: int = 0
-    edited: int = 0
-    deleted: bool = False
-
-    @property
-    def rule(self) -> RuleVersion:
-        spec = {"when": {"all": [{"scorer": f"scorer {self.edited}", "is": "fails"}]}, "group_by": ["agent"]}
-        version = ",".join(f"{name}={value}" for name, value in {**self.knobs, "scorer": self.edited}.items())
-        return RuleVersion("p", "r", version, RuleSpec.model_validate({**spec, **self.knobs}), self.edited)
-
-    def edit(self, *, conditions: bool = False, **knobs: Any) -> None:
-        self.knobs = {**self.knobs, **knobs}
-        self.edited += conditions
-
-    def push(self, *at: str, subject: str = "", appended: str = "", matched: bool = True) -> list[str]:
-        """Folds one record of matches; returns what they told."""
-        evaluated = tuple(
-            Evaluated(subject_kind="span", subject_id=subject or t, ingested_at=time(t), matched=matched) for t in at
-        )
-        self.offset += 1
-        event = RuleEvent(project="p", rule="r", rule_version=self.rule.version, group=("ann",), evaluated=evaluated)
-        done = step(self.rule, self.state, event, Position(0, self.offset, time(appended or max(at, key=time))))
-        self.state, self.why = done.state, dict(done.why)
-        self.changes += done.changes
-        return [change.kind for change in done.changes]
-
-    def tick(self, at: str) -> list[str]:
-        assert self.state is not None
-        self.offset += 1
-        done = tick(None if self.deleted else self.rule, self.state, Position(0, self.offset, time(at)))
-        self.state, self.why = done.state, dict(done.why)
-        self.changes += done.changes
-        return [change.kind for change in done.changes]
-
-    def told(self) -> Iterator[str]:
-        """Every change in a line."""
-        for change in self.changes:
-            fields = f"subjects={change.subjects} matched={change.matched} suppressed={change.suppressed}"
-            after = format_duration(change.changed_at - NOON)
-            yield f"{change.change} {change.kind} at {after}: {fields}"
+from schemas.rule import Evaluated
+from schemas.rule_state import unpack_subjects
+from tests.support.counter import Counter, time
 
 
 @pytest.fixture
@@ -119,7 +55,7 @@ def test_a_subject_counts_once_however_often_it_comes(counter: Counter) -> None:
 
 def test_subjects_that_did_not_match_move_nothing(counter: Counter) -> None:
     assert counter.push("0m", "1m", "2m", "3m", matched=False) == []
-    assert counter.state == RuleState()
+    assert counter.state is None
 
 
 def test_a_trace_that_goes_on_for_hours_fires_only_once() -> None:
