@@ -5,7 +5,8 @@ its own format.
 """
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
@@ -113,6 +114,30 @@ def compose(
         kind=change.kind,
         severity=change.severity,
         group_key=change.group_key,
+    )
+
+
+def digest(messages: Sequence[Message], public_url: str) -> Message:
+    """Returns one message that tells several of one recipient."""
+    first = messages[0]
+    gathered = [Sample(one.topic, f"{one.headline}: {one.cause}", one.url) for one in messages]
+    firing = sum(one.state == "firing" for one in messages)
+    number = f"{len(messages)} alert change{'s' if len(messages) > 1 else ''}"
+    return replace(
+        first,
+        rule="",
+        alert_id="",
+        change=0,
+        state="firing" if firing else first.state,
+        identity=hashed(first.project, "digest", *(one.identity for one in messages)),
+        topic=number,
+        headline=f"{number} in one mail",
+        cause="More mails than the destination's digest_above went within the hour; this is what came since.",
+        facts=(("Firing", str(firing)), ("Other", str(len(messages) - firing))),
+        samples=tuple(gathered),
+        url=f"{public_url.rstrip('/')}/alerts?{urlencode({'project': first.project})}",
+        reference="",
+        text="",
     )
 
 

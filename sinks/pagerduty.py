@@ -24,7 +24,7 @@ MOST_BYTES = 500_000
 ACTIONS = {
     "fired": "trigger",
     "renotified": "trigger",
-    "snoozed": "trigger",
+    "snoozed": "trigger",  # the snooze is over
     "acknowledged": "acknowledge",
     "resolved": "resolve",
 }
@@ -69,8 +69,11 @@ def dedup_key(message: Message) -> str:
 
 
 def event(message: Message) -> dict[str, Any]:
-    """Returns the event without its routing key. What acknowledges or resolves needs no payload."""
-    action = "acknowledge" if message.quiet and message.state == "acknowledged" else ACTIONS[message.kind]
+    """Returns the event without its routing key. What acknowledges or resolves needs no payload.
+
+    A snooze acknowledges: PagerDuty stops asking until the alert is told again.
+    """
+    action = "acknowledge" if message.quiet else ACTIONS[message.kind]
     named = {"event_action": action, "dedup_key": dedup_key(message)}
     if action != "trigger":
         return named

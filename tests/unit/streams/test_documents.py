@@ -214,5 +214,5 @@ def test_a_problem_without_a_place_in_the_file_is_told_at_the_document() -> None
     with pytest.raises(Invalid) as error:
         check({})
     assert source.explain(error.value.problems[0]) == (
-        "f.yaml:7:2: `kind` is missing; there are Scorer, Destination, Provider, Rule"
+        "f.yaml:7:2: `kind` is missing; there are Scorer, Destination, Provider, Rule, Silence"
     )
