@@ -185,6 +185,14 @@ class Schemas:
         return _parsed(cls) if _canonical(writer) == _canonical(_parsed(cls)) else writer
 
 
+def first_long(data: bytes) -> int:
+    """Returns the first field of a record that stands behind its frame, when that field is a long: a variable-length zigzag number."""
+    body = data[_LENGTHS[data[:1]] :]
+    end = next(i for i, byte in enumerate(body) if byte < 0x80)
+    number = sum((byte & 0x7F) << 7 * i for i, byte in enumerate(body[: end + 1]))
+    return (number >> 1) ^ -(number & 1)
+
+
 def _canonical(parsed: AvroSchema) -> str:
     return str(to_parsing_canonical_form(parsed))
 

@@ -7,6 +7,7 @@ from itertools import chain
 from pydantic import Field
 
 from schemas.alert import AlertChange, AlertState
+from schemas.codec import first_long
 from schemas.ids import hashed
 from schemas.record import Record
 from schemas.rule import Evaluated
@@ -71,6 +72,11 @@ class RuleState(Record):
     held_since: int = Field(default=0, description="of `sustained`: since when the condition holds; 0: it does not")
     commanded_at: int = Field(default=0, description="append time of the newest command")
     commands: tuple[str, ...] = Field(default=(), description="ids of the commands that were appended at that time")
+
+
+def writes_of(packed: bytes) -> int:
+    """Returns how often a state was written, from its encoded form: `writes` is the first field of every version of its schema."""
+    return first_long(packed)
 
 
 def subject_hash(kind: str, subject_id: str) -> bytes:

@@ -6,9 +6,9 @@ batch, which makes the same alerts again or finds them made.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 import structlog
@@ -19,7 +19,7 @@ from schemas.alert import AlertChange
 from schemas.codec import Schemas, Undecodable, UnknownSchema
 from schemas.ids import partition_of, record_key
 from schemas.rule import RuleEvent, Tick
-from schemas.rule_state import RuleState
+from schemas.rule_state import RuleState, writes_of
 from schemas.topics import Topic
 from streams import kafka, loop
 from streams.config_feed import ConfigFeed
@@ -30,13 +30,12 @@ from streams.loop import Loop
 from streams.records import Out, Received
 from streams.schema_topic import SchemaTopic
 from streams.settings import Settings
+from streams.states import States
 from streams.ticks import Ticks
 
 log = structlog.get_logger()
 
 FOLDED = Counter("vedette_rule_subjects_total", "Subjects folded into rules, by what they did", ["why"])
-
-States = dict[bytes, RuleState]
 
 
 def changes(received: Received, state: RuleState | None, configuration: Configuration) -> Step:
@@ -63,8 +62,10 @@ def _rule_of(event: RuleEvent, appended_at: int, configuration: Configuration) -
     return rule_of_event(configuration, *named, max(evaluated.ingested_at for evaluated in event.evaluated))
 
 
-def due_changes(received: Received, states: States, configuration: Configuration) -> Iterator[tuple[bytes, Step]]:
-    """Folds one tick into the states of its partition and yields the steps that do something."""
+def due_changes(
+    received: Received, states: Mapping[bytes, RuleState], configuration: Configuration
+) -> Iterator[tuple[bytes, Step]]:
+    """Folds one tick into states of its partition and yields the steps that do something."""
     at = _position(received)
     for key, state in states.items():
         project, rule, _ = orjson.loads(key)
@@ -73,7 +74,7 @@ def due_changes(received: Received, states: States, configuration: Configuration
             yield key, done
 
 
-def never_seen(received: Received, partitions: int, configuration: Configuration) -> States:
+def never_seen(received: Received, partitions: int, configuration: Configuration) -> dict[bytes, RuleState]:
     """Returns states for the rules on a tick's partition that may fire for want of traffic before they have seen any."""
     now = received.timestamp_ms
     waiting = (rule for project in configuration.projects() for rule in silent_rules(configuration, project, now))
@@ -92,8 +93,8 @@ class Count:
     settings: Settings
     feed: ConfigFeed
     ticks: Ticks = field(default_factory=lambda: Ticks("count", Topic.RULE_EVENTS))
-    states: dict[int, States] = field(default_factory=lambda: defaultdict(dict))
-    _changed: dict[tuple[int, bytes], RuleState | None] = field(default_factory=dict)
+    states: dict[int, States] = field(default_factory=dict)
+    _changed: dict[tuple[int, bytes], None] = field(default_factory=dict)
 
     def handle(self, batch: Sequence[Received]) -> list[Out]:
         """Returns the alert changes of a batch; the states that it leaves are kept unless it raises."""
@@ -111,31 +112,46 @@ class Count:
     def _steps(
         self, received: Received, touched: Mapping[tuple[int, bytes], RuleState | None], configuration: Configuration
     ) -> list[tuple[bytes, Step]]:
-        partition, states = received.partition, self.states[received.partition]
+        partition, states = received.partition, self._of(received.partition)
         self.ticks.read(partition)
         if received.is_tick:
             new = {key: state for (p, key), state in touched.items() if p == partition}
-            unseen = never_seen(received, self.settings.partitions, configuration)
-            now = {key: state for key, state in {**unseen, **states, **new}.items() if state is not None}
-            return list(due_changes(received, now, configuration))
+            return list(due_changes(received, self._due(received, states, new, configuration), configuration))
         key = received.key or b""
-        return [(key, changes(received, touched.get((partition, key), states.get(key)), configuration))]
+        before = touched[partition, key] if (partition, key) in touched else states.get(key)
+        return [(key, changes(received, before, configuration))]
+
+    def _due(
+        self, received: Received, states: States, new: Mapping[bytes, RuleState | None], configuration: Configuration
+    ) -> dict[bytes, RuleState]:
+        """The states that a tick may move: those whose time has come, and every one that the batch has touched before it."""
+        find = partial(_rule_at, configuration, received.timestamp_ms)
+        unseen = never_seen(received, self.settings.partitions, configuration)
+        known = {key: states.get(key) for key in (*states.due(received.timestamp_ms, find), *unseen)}
+        found = {**{key: state or unseen.get(key) for key, state in known.items()}, **new}
+        return {key: state for key, state in found.items() if state is not None}
+
+    def _of(self, partition: int) -> States:
+        return self.states.setdefault(partition, States(partial(Schemas().decode, RuleState)))
 
     def _keep(self, touched: Mapping[tuple[int, bytes], RuleState | None]) -> None:
         for (partition, key), state in touched.items():
             states = self.states[partition]
-            if state is states.get(key):
-                continue
-            self._changed[partition, key] = state
-            if state is None:
-                del states[key]
-            else:
-                states[key] = state
+            if state is not states.get(key):
+                states.keep(key, state)
+                self._changed[partition, key] = None
 
     def changed(self) -> list[Out]:
         """Returns the states that were changed since the last call, for the changelog."""
-        changed, self._changed = self._changed, {}
-        return [Out(Topic.RULE_STATE, key, state, partition=partition) for (partition, key), state in changed.items()]
+        keys: dict[int, list[bytes]] = {}
+        for partition, key in self._changed:
+            keys.setdefault(partition, []).append(key)
+        self._changed = {}
+        return [
+            Out(Topic.RULE_STATE, key, value, partition=partition)
+            for partition, of in keys.items()
+            for key, value in self.states[partition].packed(of)
+        ]
 
     def restore(self, partition: int) -> None:
         """Reads back the states of a partition that has come."""
@@ -150,7 +166,7 @@ class Count:
         """Forgets a partition that has gone."""
         self.states.pop(partition, None)
         self.ticks.forget(partition)
-        self._changed = {place: state for place, state in self._changed.items() if place[0] != partition}
+        self._changed = {place: None for place in self._changed if place[0] != partition}
 
     def due(self, partitions: Iterable[int]) -> list[Out]:
         """Returns a tick for each partition that is ours, every 5 s.
@@ -159,6 +175,10 @@ class Count:
             RuntimeError: an own tick has not come back for 30 s.
         """
         return self.ticks.due(partitions)
+
+
+def _rule_at(configuration: Configuration, at: int, project: str, name: str) -> RuleVersion | None:
+    return rule_at(configuration, project, name, at)
 
 
 def _count(why: Mapping[str, int]) -> None:
@@ -170,19 +190,19 @@ def restored(settings: Settings, partition: int) -> States:
     """Returns the states that stand on one partition of `vedette.rule-state`.
 
     Of two states of a key the one with more writes stays: a worker that lost its partition may still have appended an old one, and
-    Kafka fences nobody here.
+    Kafka fences nobody here. The others are not decoded: within the hour that the changelog is not compacted they are many.
     """
-    states: States = {}
-    schemas = Schemas()
-    writers = SchemaTopic(settings, schemas)
+    newest: dict[bytes, bytes] = {}
     for message in _changelog(settings, partition):
         key, value = message.key() or b"", message.value()
-        state = _decoded(schemas, writers, value) if value else None
-        known = states.get(key)
-        if state is None:
-            states.pop(key, None)
-        elif known is None or state.writes >= known.writes:
-            states[key] = state
+        if not value:
+            newest.pop(key, None)
+        elif key not in newest or writes_of(value) >= writes_of(newest[key]):
+            newest[key] = value
+    schemas = Schemas()
+    writers = SchemaTopic(settings, schemas)
+    states = States(partial(_decoded, schemas, writers))
+    states.restore(newest.items())
     writers.close()
     return states
 

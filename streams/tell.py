@@ -89,7 +89,7 @@ class Teller:
         configuration = await asyncio.to_thread(self.confirmed)
         found = []
         for entry in held:
-            newest = self.alerts.newest(entry.project, entry.alert_id)
+            newest = self.alerts.newest(entry.alert_id)
             reviewed = deliveries.reviewed(entry, newest, self._quiet(entry, configuration), now_ms())
             found += [] if reviewed is None else [reviewed]
         return found

@@ -25,6 +25,7 @@ class Alerts:
 
     def __init__(self) -> None:
         self._newest: dict[tuple[str, str], AlertChange] = {}
+        self._project: dict[str, str] = {}
         self._resolved: dict[tuple[str, str], None] = {}
         self._alone = threading.Lock()
 
@@ -35,13 +36,14 @@ class Alerts:
             known = self._newest.get(key)
             if known is not None and known.change >= change.change:
                 return
-            self._newest[key] = change
+            self._newest[key], self._project[change.alert_id] = change, change.project
             self._resolved.pop(key, None)
             if change.state == "resolved":
                 self._resolved[key] = None
             if len(self._resolved) > RESOLVED_KEPT:
                 oldest = next(iter(self._resolved))
                 del self._resolved[oldest], self._newest[oldest]
+                self._project.pop(oldest[1], None)
 
     def find(self, projects: Collection[str], states: Collection[str]) -> list[dict[str, Any]]:
         """Returns the alerts of some projects in some states, those that changed last first."""
@@ -55,10 +57,10 @@ class Alerts:
         with self._alone:
             return [c for c in self._newest.values() if c.project == project and c.state != "resolved"]
 
-    def newest(self, project: str, alert_id: str) -> AlertChange | None:
-        """Returns the newest change of an alert, or None when it is unknown or forgotten."""
+    def newest(self, alert_id: str) -> AlertChange | None:
+        """Returns the newest change of an alert that is kept. Its id is derived from its project too: no other one has it."""
         with self._alone:
-            return self._newest.get((project, alert_id))
+            return self._newest.get((self._project.get(alert_id, ""), alert_id))
 
     def projects(self) -> frozenset[str]:
         """Returns the projects that have alerts."""

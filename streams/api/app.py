@@ -69,6 +69,14 @@ class Call:
             raise Refused(400, "invalid_body", f"{where}: {first['msg']}") from error
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer with a status that is not the endpoint's own."""
+
+    status: int
+    data: Any
+
+
 Handler = Callable[[Call], Awaitable[Any]]
 
 
@@ -108,7 +116,8 @@ def _answering(endpoint: Endpoint, services: Services) -> Callable[[Request], Aw
                 headers=dict(request.headers),
                 body=await _body(request),
             )
-            return _json(await endpoint.handle(call), endpoint.status)
+            data = await endpoint.handle(call)
+            return _json(data.data, data.status) if isinstance(data, Answer) else _json(data, endpoint.status)
         except Refused as refused:
             return _json(endpoint.refusal(refused.body), refused.status)
         except NotWritten as error:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar, get_args
 
 from confluent_kafka import KafkaException
@@ -11,8 +13,11 @@ from pydantic import TypeAdapter
 from schemas.alert import AlertState
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
-from streams.api import documents, keys, readers, status
-from streams.api.app import Call, Endpoint, openapi
+from schemas.rule import CommandAction
+from sinks.sink import Permanent
+from streams import destinations
+from streams.api import commands, documents, keys, readers, send_test, status
+from streams.api.app import Answer, Call, Endpoint, Handler, openapi
 from streams.api.errors import Refused
 from streams.api.publish import ConfigLog, Key
 from streams.doctor import destinations as destination_checks
@@ -25,6 +30,11 @@ OPEN = tuple(state for state in STATES if state != "resolved")
 DOCUMENTS: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
 NEW_KEY = TypeAdapter(keys.NewKey)
 NEW_READER = TypeAdapter(readers.NewReader)
+NOTES: dict[CommandAction, TypeAdapter[Any]] = {
+    "acknowledge": TypeAdapter(commands.Note),
+    "resolve": TypeAdapter(commands.Note),
+    "snooze": TypeAdapter(commands.Snooze),
+}
 
 
 async def put_documents(call: Call) -> Any:
@@ -173,6 +183,21 @@ async def list_alerts(call: Call) -> Any:
     return {"alerts": call.services.alerts.find(call.projects(), states)}
 
 
+def telling(action: CommandAction) -> Handler:
+    """Returns the handler that tells an alert something; 202 when the counter has not written the change in time."""
+
+    async def tell(call: Call) -> Any:
+        said: commands.Note = call.read(NOTES[action])
+        alert = call.services.alerts.newest(call.path["id"])
+        if alert is not None and not call.caller.key.allows_project(alert.project):
+            raise commands.unknown(alert.alert_id)
+        by, until = said.said_by(call.caller), said.until_ms(time.time_ns() // 1_000_000)
+        told = await commands.command(call.services, call.path["id"], action, by, said.note, until)
+        return told.shown() if told.done else Answer(202, told.shown())
+
+    return tell
+
+
 async def get_status(call: Call) -> Any:
     """Tells projects, and to keys for all projects also topics and the lag of every job."""
     told: dict[str, Any] = {"projects": call.projects()}
@@ -192,6 +217,20 @@ async def check_destinations(call: Call) -> Any:
     own = destination_checks.check_own(settings) if call.caller.key.allows_project("*") else None
     found = await destination_checks.check(configuration, call.projects(), settings) + (await own if own else [])
     return {"checks": [result.told() for result in found]}
+
+
+async def test_destination(call: Call) -> Any:
+    """Sends a test message to every recipient of a destination."""
+    name, project, settings = call.path["name"], call.project, call.services.settings
+    try:
+        spec = destinations.find(call.services.config.configuration, project, name)
+    except Permanent as refusal:
+        raise Refused(409, "unreadable", refusal.reason) from refusal
+    if spec is None:
+        raise Refused(404, "not_found", f"there is no destination {name!r} in project {project}")
+    now_ms = time.time_ns() // 1_000_000
+    outcomes = await send_test.send(spec, project, name, settings, os.urandom(16).hex(), now_ms)
+    return {"outcomes": [asdict(outcome) for outcome in outcomes]}
 
 
 async def get_openapi(_: Call) -> Any:
@@ -229,7 +268,11 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/readers", "list such users", list_readers, "admin"),
     Endpoint("DELETE", "/api/v1/readers/{id}", "remove such a user", remove_reader, "admin"),
     Endpoint("GET", "/api/v1/alerts", "list alerts", list_alerts, "read", ("project", "state")),
+    Endpoint("POST", "/api/v1/alerts/{id}/acknowledge", "say that somebody looks after it", telling("acknowledge"), "develop", (), NOTES["acknowledge"]),
+    Endpoint("POST", "/api/v1/alerts/{id}/resolve", "end it; the cooldown goes on", telling("resolve"), "develop", (), NOTES["resolve"]),
+    Endpoint("POST", "/api/v1/alerts/{id}/snooze", "tell nobody until a time", telling("snooze"), "develop", (), NOTES["snooze"]),
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
+    Endpoint("POST", "/api/v1/destinations/{name}/test", "send a test message", test_destination, "admin", ("project",)),
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
 )  # fmt: skip

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
+from functools import partial
 
 import structlog
 import uvloop
@@ -18,6 +19,8 @@ from streams import kafka, observe, topics
 from streams.api import keys
 from streams.api.alerts import AlertFeed
 from streams.api.app import application
+from streams.api.clicks import Clicks
+from streams.api.commands import CommandLog, command
 from streams.api.endpoints import ENDPOINTS
 from streams.api.judgeval.endpoints import ENDPOINTS as JUDGEVAL
 from streams.api.publish import ConfigLog
@@ -36,6 +39,7 @@ class Api:
         self._health = health
         self.config = ConfigLog(settings)
         self._feed = AlertFeed(settings)
+        self._commands = CommandLog(settings)
         self.stopping = threading.Event()
 
     def start(self) -> None:
@@ -46,16 +50,21 @@ class Api:
 
         """
         topics.wait_until_ready(
-            self._settings, [kafka.topic_name(self._settings, t) for t in (Topic.CONFIG, Topic.SCHEMAS, Topic.ALERTS)]
+            self._settings,
+            [
+                kafka.topic_name(self._settings, t)
+                for t in (Topic.CONFIG, Topic.SCHEMAS, Topic.ALERTS, Topic.RULE_EVENTS)
+            ],
         )
         self.config.start()
         if self._settings.bootstrap_admin_key_file is not None:
             keys.register_first(self.config, self._settings.bootstrap_admin_key_file)
+        self._commands.start()
         self._feed.start()
 
     async def serve(self) -> None:
         """Answers until `stopping` is set."""
-        services = Services(self._settings, self.config, self._feed.alerts, self._secret_problem)
+        services = Services(self._settings, self.config, self._feed.alerts, self._commands, self._secret_problem)
         server = Server(
             application((*ENDPOINTS, *JUDGEVAL), services),
             address=self._settings.host,
@@ -65,10 +74,16 @@ class Api:
             log_enabled=False,
         )
         serving = asyncio.create_task(server.serve())
+        clicks = Clicks(
+            lambda: self.config.configuration, self._settings, self._feed.alerts, partial(command, services)
+        )
+        hearing = asyncio.create_task(clicks.run())
         while not self.stopping.is_set() and not serving.done():
             await asyncio.wait([serving], timeout=0.2)
             self._health.turn()
             self._health.ready()
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
         server.stop()  # type: ignore[no-untyped-call]
         await serving
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from streams.api.alerts import Alerts
 from streams.api.auth import DEFAULT_PROJECT
+from streams.api.commands import CommandLog
 from streams.api.documents import SecretCheck
 from streams.api.publish import ConfigLog
 from streams.settings import Settings
@@ -16,6 +17,7 @@ class Services:
     settings: Settings
     config: ConfigLog
     alerts: Alerts
+    commands: CommandLog
     secret_problem: SecretCheck
 
     def projects(self) -> frozenset[str]:

@@ -16,8 +16,9 @@ def step(rule: RuleVersion, state: RuleState | None, command: Command, at: Posit
     if state is None:
         return Step(None, (), {"refused: not open": 1})
     cause = f"command:{command.command_id}"
-    if _known(state, command, at):
-        return Step(state, alert_changes.sent_before(state.outbox, cause), {"duplicate": 1})
+    again = alert_changes.sent_before(state.outbox, cause)
+    if again or _known(state, command, at):
+        return Step(state, again, {"duplicate": 1})
     noted = _noted(state, command, at)
     reason = refused(state.open, command)
     if reason or state.open is None:

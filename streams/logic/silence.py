@@ -31,6 +31,15 @@ def quiet(state: RuleState) -> Quiet:
     return Quiet(state.open is not None, state.matched_at, state.ticked_at, fired_at)
 
 
+def ticks_told(state: RuleState) -> list[int]:
+    """Returns the append times of the ticks that caused what the state may have to send again."""
+    return [sent.at for sent in state.outbox if sent.cause == _cause(sent.at)]
+
+
+def _cause(ticked_at: int) -> str:
+    return f"tick:{ticked_at}"
+
+
 def due_at(rule: RuleVersion | None, state: Quiet) -> int:
     """Returns the first append time at which a tick moves a state, as its rule is now; None is a deleted one."""
     if state.open:
@@ -53,7 +62,7 @@ def _silent_since(rule: RuleVersion, state: Quiet) -> int:
 
 def tick(rule: RuleVersion | None, state: RuleState, at: Position) -> Step:
     """Resolves the open alert when its time has come, fires for want of traffic, forgets what nothing depends on any more."""
-    cause, known = f"tick:{at.appended_at}", quiet(state)
+    cause, known = _cause(at.appended_at), quiet(state)
     if at.appended_at <= max(state.ticked_at, state.matched_at):
         return Step(state, alert_changes.sent_before(state.outbox, cause), {"duplicate": 1})
     if at.appended_at < due_at(rule, known):

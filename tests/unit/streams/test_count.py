@@ -4,7 +4,8 @@ from typing import cast
 
 import pytest
 
-from schemas.codec import Undecodable
+from schemas.alert import AlertChange
+from schemas.codec import Schemas, Undecodable, encode
 from schemas.documents.rule import RuleSpec
 from schemas.ids import partition_of, record_key
 from schemas.rule import Command, Evaluated, RuleEvent, Tick
@@ -15,6 +16,7 @@ from streams.count import Count, changes, due_changes, never_seen
 from streams.logic.configuration import Configuration
 from streams.records import Received
 from streams.settings import Settings
+from streams.states import States
 from streams.ticks import Ticks
 from tests.support.records import configured, entered, entry, version_of
 
@@ -121,7 +123,7 @@ def test_the_states_of_a_batch_are_kept_and_written_once(count: Count) -> None:
     assert (alert.topic, alert.key, state.topic, state.key, state.partition) == (
         Topic.ALERTS, KEY, Topic.RULE_STATE, KEY, 1,
     )  # fmt: skip
-    assert state.value is count.states[1][KEY]
+    assert state.value == encode(count.states[1].get(KEY) or RuleState())
     assert list(count.changed()) == []
     assert [out.value for out in count.handle([received(event())])] == [alert.value]  # met again: sent again
     assert list(count.changed()) == []
@@ -130,13 +132,31 @@ def test_the_states_of_a_batch_are_kept_and_written_once(count: Count) -> None:
 def test_a_batch_that_cannot_be_handled_leaves_no_trace(count: Count) -> None:
     with pytest.raises(Undecodable):
         count.handle([received(event()), received(event(), b"k")])
-    assert (dict(count.states[1]), count.changed()) == ({}, [])
+    assert (list(count.states[1]), count.changed()) == ([], [])
 
 
 def test_nothing_of_a_partition_that_has_gone_is_written_any_more(count: Count) -> None:
     count.handle([received(event())])
     count.release(1)
     assert (count.changed(), dict(count.states)) == ([], {})
+
+
+def test_ticks_met_again_after_a_restart_tell_the_same_again(count: Count) -> None:
+    ticks = [received(None, None, at) for at in (13_000, 23_000)]
+    again = event(evaluated=(Evaluated(subject_kind="example", subject_id="f", ingested_at=1_809_000),))
+    log = [received(event()), ticks[0], received(again, at=20_000), ticks[1]]
+    told = [out.value for one in log for out in count.handle([one])]
+    assert [change.kind for change in told if isinstance(change, AlertChange)] == [
+        "fired",
+        "resolved",
+        "fired",
+        "resolved",
+    ]
+    (state,) = count.changed()
+    count.states[1] = States(lambda value: Schemas().decode(RuleState, value))
+    count.states[1].restore([(KEY, cast("bytes", state.value))])
+    assert [out.value for one in log for out in count.handle([one])] == told
+    assert count.changed() == []
 
 
 def test_ticks_are_written_every_five_seconds_and_their_absence_ends_the_job(count: Count, clock: list[float]) -> None:
