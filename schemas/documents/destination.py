@@ -67,7 +67,7 @@ class EmailSpec(Told):
     from_: Email | None = Field(default=None, alias="from")
     smtp: Smtp | None = None
     digest_above: int = Field(
-        default=20, ge=1, le=1000, description="mails an hour and recipient; what is above is gathered in one mail"
+        default=60, ge=1, le=1000, description="mails an hour and recipient; what is above is gathered in one mail"
     )
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from schemas.documents.base import Strict
 
@@ -28,11 +28,17 @@ def _hours(text: str) -> str:
     return text
 
 
+def _some(days: tuple[Weekday, ...]) -> tuple[Weekday, ...]:
+    if not days:
+        raise ValueError("name at least one weekday, or leave `weekdays` out for all of them")
+    return days
+
+
 class Schedule(Strict):
     """Open on some weekdays between two times; hours over midnight belong to the day on which they begin."""
 
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    weekdays: tuple[Weekday, ...] = Field(default=WEEKDAYS, min_length=1)
+    weekdays: Annotated[tuple[Weekday, ...], AfterValidator(_some)] = WEEKDAYS
     hours: Annotated[str, AfterValidator(_hours)] = "00:00-24:00"
 
     def opens_at(self, at_ms: int) -> int:
