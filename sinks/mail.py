@@ -110,8 +110,9 @@ def build(message: Message, sender: str) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-generated"
     mail["List-Id"] = f"<{_label(message.project)}.vedette.{_domain(sender)}>"
     mail["List-Unsubscribe"] = f"<mailto:{sender}?subject=unsubscribe%20{_label(message.project)}>"
-    mail["X-Vedette-Alert"] = clean(message.alert_id, 100)
-    mail["X-Vedette-Rule"] = clean(message.rule, 200)
+    if message.alert_id:  # a digest has none
+        mail["X-Vedette-Alert"] = clean(message.alert_id, 100)
+        mail["X-Vedette-Rule"] = clean(message.rule, 200)
     mail.set_content(plain_text(message))
     mail.add_alternative(html(message), subtype="html")
     mail.set_boundary(f"vedette-{message.identity}")
@@ -164,7 +165,7 @@ def _sample_lines(sample: Sample) -> list[str]:
 
 
 def _sample_html(sample: Sample) -> str:
-    link = f' <a href="{escape(sample.url)}">Open trace</a>' if sample.url else ""
+    link = f' <a href="{escape(sample.url)}">Open</a>' if sample.url else ""
     small = f'<span style="color:#696969;font-size:12px">{escape(sample.subject)}</span>'
     return f'<p style="background:#f6f6f6;padding:8px;margin:8px 0">{escape(sample.reason)}<br>{small}{link}</p>'
 

@@ -47,7 +47,7 @@ def rendered(message: Message, own: Template) -> Message:
     context = _context(message)
     subject = "" if own.subject is None else clean(_render("subject", own.subject, context), SUBJECT_CHARS)
     text = "" if own.text is None else clean(_render("text", own.text, context), TEXT_CHARS, lines=True).strip()
-    return replace(message, headline=subject or message.headline, text=text)
+    return replace(message, headline=subject or message.headline, topic=subject or message.topic, text=text)
 
 
 def _context(message: Message) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class Teller:
         reference = await self._deliver(message, spec, entry)
         if deliveries.reminds(entry):
             return deliveries.snoozed(entry, now_ms(), reference)
-        return deliveries.sent(entry, reference, now_ms(), note)
+        return deliveries.sent(entry, reference, now_ms(), note or deliveries.why_now(entry))
 
     async def _deliver(self, message: Message, spec: DestinationSpec, entry: Delivery) -> str:
         sink = destinations.sink(spec, entry.project, self.settings)

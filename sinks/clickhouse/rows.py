@@ -141,7 +141,7 @@ def alerts(messages: Sequence[Message]) -> Columns:
 
 
 def deliveries(messages: Sequence[Message]) -> Columns:
-    """Columns of `deliveries`. A state that ends it stays over pending, then the most attempts, then what was written last."""
+    """Columns of `deliveries`. What ends it stays over what waits, then the most attempts and looks, then what was written last."""
     rows = _records(messages, Delivery)
     own = [delivery for _, delivery in rows]
     return {
@@ -228,4 +228,5 @@ def _span_rank(span: Span) -> int:
 
 
 def _delivery_rank(delivery: Delivery) -> int:
-    return (0 if delivery.state == "pending" else _HALF_RANK) + _clamped(delivery.attempts, _HALF_RANK)
+    waits = delivery.state == "pending" or delivery.alert is not None
+    return (0 if waits else _HALF_RANK) + _clamped(delivery.attempts + delivery.looks, _HALF_RANK)

@@ -107,6 +107,13 @@ def sent(delivery: Delivery, reference: str, now_ms: int, note: str = "") -> Del
     )
 
 
+def why_now(delivery: Delivery) -> str:
+    """Returns why an entry was told late or at another place, nothing when it was told as planned."""
+    if delivery.instead_of:
+        return f"because {delivery.instead_of}"
+    return f"told late: {delivery.kept_quiet}" if delivery.kept_quiet else ""
+
+
 def failed(delivery: Delivery, reason: str, now_ms: int) -> Delivery:
     """Returns the entry after a failure that no retry changes."""
     return _final(delivery, state="failed", reason=reason, attempts=delivery.attempts + 1, changed_at=now_ms)

@@ -77,6 +77,16 @@ def test_a_change_is_planned_for_everybody_whom_its_rule_names() -> None:
     ]
 
 
+def test_an_alert_that_another_rule_may_keep_quiet_waits_for_that_rules_alert() -> None:
+    configuration = configured()
+    outage = canonical_spec(RULE.model_copy(update={"inhibits": (FIRED.rule,)}))
+    configuration.apply(ConfigEntry(project=PROJECT, kind="Rule", name="Outage", version="1", spec=outage), 0)
+    for change, wait_ms in ((FIRED, deliveries.INHIBITION_MS), (RESOLVED, 0)):
+        for out in Planner(lambda: configuration, 4).deliveries([received(change, now_ms())]):
+            assert isinstance(out.value, Delivery)
+            assert out.value.due_at - out.value.planned_at == wait_ms
+
+
 def test_a_deleted_rules_alert_is_planned_by_the_rule_as_it_was_when_it_fired() -> None:
     configuration = configured()
     gone = ConfigEntry(project=PROJECT, kind="Rule", name=FIRED.rule, version="", deleted=True)
