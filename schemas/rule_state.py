@@ -1,7 +1,7 @@
 """The state of one rule and group: what the counter's table holds and its changelog carries."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from pydantic import Field
@@ -70,6 +70,7 @@ class RuleState(Record):
         description="evaluated subjects of `rate` by time: 8 bytes of ingest time, 8 of hash, 1 of matched, each",
     )
     held_since: int = Field(default=0, description="of `sustained`: since when the condition holds; 0: it does not")
+    heard_at: int = Field(default=0, description="append time of the newest event that changed something")
     commanded_at: int = Field(default=0, description="append time of the newest command")
     commands: tuple[str, ...] = Field(default=(), description="ids of the commands that were appended at that time")
 
@@ -94,14 +95,11 @@ def unpack_subjects(packed: bytes) -> list[tuple[int, bytes]]:
     return [(time, known) for time, known in struct.iter_unpack(">q8s", packed)]
 
 
-def pack_sample(entries: Iterable[tuple[int, bytes, bool]]) -> bytes:
+def pack_sample(entries: Sequence[tuple[int, bytes, int]]) -> bytes:
     """Returns the compact form of (ingest time, hash, matched)."""
-    return b"".join(_SAMPLED.pack(*entry) for entry in entries)
+    return struct.pack(f">{'q8s?' * len(entries)}", *chain.from_iterable(entries))
 
 
 def unpack_sample(packed: bytes) -> list[tuple[int, bytes, bool]]:
     """Returns what stands in the compact form."""
-    return list(_SAMPLED.iter_unpack(packed))
-
-
-_SAMPLED = struct.Struct(">q8s?")
+    return list(struct.iter_unpack(">q8s?", packed))

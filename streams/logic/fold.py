@@ -138,6 +138,7 @@ class _Fold:
             "open": self.open,
             "suppressed": self.suppressed,
             "matched_at": self.matched_at,
+            "heard_at": max(self.before.heard_at, self.at.appended_at),
             "outbox": alert_changes.outbox_kept(self.outbox, self.spec, self.at.appended_at),
             "group": self.event.group,
         }

@@ -43,19 +43,20 @@ class Sample:
     def _at(self, known: bytes) -> int:
         return bisect_left(self._hashes, known)
 
-    def add(self, entry: Entry, matched: bool) -> bool:  # noqa: FBT001
-        """Adds a subject, or tells of a known one that it matched too. Returns whether it stays."""
+    def wants(self, entry: Entry) -> bool:
+        """Tells whether a subject may be among the `SAMPLE` smallest hashes of any window from now on."""
+        newer = self._by_time[bisect_left(self._by_time, (entry[0] + 1, b"")) :]
+        return len(newer) < SAMPLE or sum(known < entry[1] for _, known in newer) < SAMPLE
+
+    def add(self, entry: Entry, matched: bool) -> None:  # noqa: FBT001
+        """Adds a subject, or tells of a known one that it matched too."""
         at = self._at(entry[1])
         if self._hashes[at : at + 1] == [entry[1]]:
             self._matched[at] |= matched
-            return True
-        newer = self._by_time[bisect_left(self._by_time, (entry[0] + 1, b"")) :]
-        if len(newer) >= SAMPLE and sum(known < entry[1] for _, known in newer) >= SAMPLE:
-            return False
+            return
         insort(self._by_time, entry)
         self._hashes.insert(at, entry[1])
         self._matched.insert(at, matched)
-        return True
 
     def forget_to(self, time: int) -> None:
         """Lets the subjects go that are not newer than a time."""
@@ -70,15 +71,14 @@ class Sample:
         return self._matched.count(1, 0, SAMPLE), min(len(self._hashes), SAMPLE)
 
     def about(self) -> int:
-        """Returns about how many subjects the window holds: exactly, up to `SAMPLE`."""
-        if len(self._hashes) <= SAMPLE:
-            return len(self._hashes)
-        return round((SAMPLE - 1) * HASHES / (int.from_bytes(self._hashes[SAMPLE - 1]) + 1))
+        """Returns about how many subjects the window holds, when the sample is full."""
+        return max(round((SAMPLE - 1) * HASHES / (int.from_bytes(self._hashes[SAMPLE - 1]) + 1)), SAMPLE)
 
     def packed(self) -> bytes:
         """Returns the subjects in the compact form of a state."""
         kept = self._by_time if len(self._by_time) <= SAMPLE else sorted(self._needed())
-        return pack_sample((time, known, bool(self._matched[self._at(known)])) for time, known in kept)
+        matched = dict(zip(self._hashes, self._matched, strict=True))
+        return pack_sample([(time, known, matched[known]) for time, known in kept])
 
     def _needed(self) -> Iterator[Entry]:
         """Walks from the newest: what has `SAMPLE` smaller hashes behind it is left out."""
@@ -114,14 +114,15 @@ class Rate:
     def refused(self, entry: Entry, matched: bool) -> str:  # noqa: FBT001
         """Returns why a subject changes nothing, or nothing."""
         known = self._sample.matched(entry[1])
-        if known is not None:
-            return "" if matched and not known else "duplicate"
-        return "too late" if entry[0] <= self.watermark - self.spec.within or entry <= self._floor else ""
+        if known or (known is not None and not matched):
+            return "duplicate"
+        if entry[0] <= self.watermark - self.spec.within or entry <= self._floor:
+            return "too late"
+        return "" if self._sample.wants(entry) else "not sampled"
 
     def add(self, entry: Entry, matched: bool) -> bool:  # noqa: FBT001
-        """Adds a subject and tells whether the sample wants it."""
-        if not self._sample.add(entry, matched):
-            return False
+        """Adds a subject; there is room for it."""
+        self._sample.add(entry, matched)
         before, self.watermark = self.watermark, max(self.watermark, entry[0])
         self._sample.forget_to(self.watermark - self.spec.within)
         self._floor = max(self._floor, (self.watermark - self.spec.within, LAST_HASH))
@@ -144,9 +145,8 @@ class Rate:
         if not self.held_since or self.watermark - self.held_since < (self.spec.sustained or 0):
             return None
         matched, evaluated = self._sample.counts()
-        of = f"{matched} of {evaluated}" + (
-            f", a sample of about {about}" if (about := self._sample.about()) > evaluated else ""
-        )
+        sampled = f", a sample of about {self._sample.about()}" if evaluated == SAMPLE else ""
+        of = f"{matched} of {evaluated}{sampled}"
         held = f" for {format_duration(self.watermark - self.held_since)}" if self.spec.sustained else ""
         enough = f"{_percent(self._rate.share)} of {self._rate.of} is enough"
         return Met(

@@ -21,14 +21,16 @@ class Quiet(NamedTuple):
 
     open: bool
     matched_at: int
-    ticked_at: int
+    folded_at: int
+    """Append time of the newest event or tick that changed something."""
     fired_at: int
 
 
 def quiet(state: RuleState) -> Quiet:
     """Returns what of a state decides when a tick moves it."""
     fired_at = max((firing.at for firing in state.firings), default=0)
-    return Quiet(state.open is not None, state.matched_at, state.ticked_at, fired_at)
+    folded_at = max(state.matched_at, state.heard_at, state.ticked_at)
+    return Quiet(state.open is not None, state.matched_at, folded_at, fired_at)
 
 
 def ticks_told(state: RuleState) -> list[int]:
@@ -53,7 +55,7 @@ def due_at(rule: RuleVersion | None, state: Quiet) -> int:
         if not rule.spec.group_by:
             return NEVER  # its one group needs no subject to be known: forgotten, it would be told of again
     remembered = max(FIRINGS_KEPT_MS, rule.spec.cooldown + alert_changes.OUTBOX_KEPT_MS if rule else 0)
-    return max(state.matched_at, state.ticked_at) + remembered + 1
+    return state.folded_at + remembered + 1
 
 
 def _silent_since(rule: RuleVersion, state: Quiet) -> int:

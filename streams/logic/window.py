@@ -68,7 +68,7 @@ class Window:
         entries, since = self._entries, None
         for last in range(len(entries) - 1, wanted - 2, -1):
             newest, ends = entries[last][0], entries[last - wanted + 1][0] + self._length
-            if newest >= ends or (since is not None and ends < since):
+            if ends <= newest if since is None else ends < since:
                 break
             since = newest
             if since <= enough:

@@ -21,20 +21,33 @@ from tests.support.jobs import Installation
 EVENTS = 20_000
 GROUPS = 500
 ROUNDS = 3
-RULE = {"when": {"all": [{"scorer": "S", "is": "fails"}]}, "group_by": ["agent"], "times": 3, "within": "5m"}
+FORMS = {
+    "times": {"times": 3, "within": "5m"},
+    "each": {"times": 1, "within": "1m", "cooldown": "1m"},
+    "rate": {"rate": {"share": 0.2, "of": 30}, "within": "10m"},
+    "sustained": {"times": 3, "within": "5m", "sustained": "10m"},
+    "sustained rate": {"rate": {"share": 0.2, "of": 30}, "within": "10m", "sustained": "10m"},
+    "no traffic": {"no_traffic": "15m"},
+}
+"""Each group is counted by a rule of one form."""
 
 pytestmark = pytest.mark.bench
 
 
-def _load(installation: Installation, version: str, round_: int) -> None:
+def _load(installation: Installation, versions: list[tuple[str, str]], round_: int) -> None:
     now = time.time_ns() // 1_000_000
     for number in range(EVENTS):
-        group = (f"agent-{number % GROUPS}",)
+        group, (rule, version) = (f"agent-{number % GROUPS}",), versions[number % GROUPS % len(versions)]
+        matched = "rate" not in rule or number % 3 == 0
         subject = Evaluated(
-            subject_kind="example", subject_id=f"{round_}-{number}", ingested_at=now, reason="no parcel"
+            subject_kind="example",
+            subject_id=f"{round_}-{number}",
+            ingested_at=now,
+            reason="no parcel",
+            matched=matched,
         )
-        event = RuleEvent(project="default", rule="R", rule_version=version, group=group, evaluated=(subject,))
-        installation.put(Topic.RULE_EVENTS, record_key("default", "R", group), event)
+        event = RuleEvent(project="default", rule=rule, rule_version=version, group=group, evaluated=(subject,))
+        installation.put(Topic.RULE_EVENTS, record_key("default", rule, group), event)
     installation.flush()
 
 
@@ -57,7 +70,8 @@ def _rate(pid: int, put: Callable[[], None], done: Callable[[], bool], installat
 
 
 def test_the_counter_does_at_least_what_an_empty_faust_table_does(installation: Installation, tmp_path: Path) -> None:
-    version = installation.configure("Rule", "R", RULE)
+    common = {"when": {"all": [{"scorer": "S", "is": "fails"}]}, "group_by": ["agent"]}
+    versions = [(name, installation.configure("Rule", name, {**common, **form})) for name, form in FORMS.items()]
     installation.in_effect()
     settings = installation.settings
     group = f"{settings.topic_prefix}faust-table"
@@ -70,7 +84,7 @@ def test_the_counter_does_at_least_what_an_empty_faust_table_does(installation: 
         (job,) = installation.start("count")
         done = _drained(settings, clients.group_name(settings, "count"))
         installation.until(done, patience_s=180, every_s=0.5)  # what the baseline's round left on the topic
-        ours.append(_rate(job.process.pid, lambda r=round_: _load(installation, version, r), done, installation))
+        ours.append(_rate(job.process.pid, lambda r=round_: _load(installation, versions, r), done, installation))
         job.terminate()
         name = clients.topic_name(settings, Topic.RULE_EVENTS)
         command = [
@@ -85,10 +99,17 @@ def test_the_counter_does_at_least_what_an_empty_faust_table_does(installation: 
         time.sleep(8)  # its start and first assignment; what the counter's round left is drained before it is measured
         done = _drained(settings, group)
         installation.until(done, patience_s=180, every_s=0.5)
-        baseline.append(_rate(faust.pid, lambda r=round_: _load(installation, version, -1 - r), done, installation))
+        baseline.append(_rate(faust.pid, lambda r=round_: _load(installation, versions, -1 - r), done, installation))
         faust.terminate()
         faust.wait(30)
     assert (
-        told("counter", ">= 0.8 of an empty Faust table agent, events per CPU-second", ours, baseline, groups=GROUPS)
+        told(
+            "counter",
+            ">= 0.8 of an empty Faust table agent, events per CPU-second",
+            ours,
+            baseline,
+            groups=GROUPS,
+            forms=len(FORMS),
+        )
         > 0
     )
