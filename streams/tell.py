@@ -20,7 +20,7 @@ from streams import destinations, observe, surroundings
 from streams.api.alerts import Alerts
 from streams.gather import Gatherer
 from streams.logic import delivery as deliveries
-from streams.logic import in_effect
+from streams.logic import in_effect, telling
 from streams.logic.configuration import Configuration
 from streams.logic.ledger import Ledger
 from streams.logic.quiet import Quiet, quiet
@@ -104,7 +104,7 @@ class Teller:
         try:
             return await self._send(entry, ledger), 0.0
         except TimeoutError:
-            limit_s = GATHER_S if deliveries.dataset_of(entry) else self.attempt_s
+            limit_s = GATHER_S if telling.dataset_of(entry) else self.attempt_s
             return _again(entry, Transient(f"no answer within {limit_s:g} s"))
         except Transient as failure:
             return _again(entry, failure)
@@ -118,7 +118,7 @@ class Teller:
         if entry.alert is None:
             raise Permanent("the ledger's entry lacks its alert change")
         configuration = await asyncio.to_thread(self.confirmed)
-        if dataset := deliveries.dataset_of(entry):
+        if dataset := telling.dataset_of(entry):
             return [await self._fill(entry, entry.alert, dataset, configuration)]
         spec = destinations.of_entry(configuration, entry.project, entry.destination, entry.recipient)
         decided = self._decided(entry, spec, ledger, configuration)
@@ -132,12 +132,12 @@ class Teller:
         self, entry: Delivery, spec: DestinationSpec, ledger: Ledger, configuration: Configuration
     ) -> Delivery | None:
         """Returns the entry when it is not to be told, or not now."""
-        reason = deliveries.not_told(entry, spec, ledger.reference(entry), untold=ledger.untold(entry))
+        reason = telling.not_told(entry, spec, ledger.reference(entry), untold=ledger.untold(entry))
         if isinstance(spec, PagerDutySpec) and self._goes_on(entry):
             reason = "a newer alert of the rule and group is open, and has the same incident"
-        if reason and deliveries.reminds(entry):
+        if reason and telling.reminds(entry):
             return deliveries.snoozed(entry, now_ms())
-        silent = self._quiet(entry, configuration) if deliveries.pages(entry) else None
+        silent = self._quiet(entry, configuration) if telling.pages(entry) else None
         if silent is not None:
             return deliveries.held(entry, silent, now_ms())
         return None if reason is None else deliveries.suppressed(entry, reason, now_ms())
@@ -153,7 +153,7 @@ class Teller:
     ) -> Delivery:
         message, note = self._composed(entry, spec, ledger.reference(entry), configuration)
         reference = await self._deliver(message, spec, entry)
-        if deliveries.reminds(entry):
+        if telling.reminds(entry):
             return deliveries.snoozed(entry, now_ms(), reference)
         return deliveries.sent(entry, reference, now_ms(), note or deliveries.why_now(entry))
 
@@ -186,7 +186,7 @@ class Teller:
             self.settings.public_url,
             entry.recipient,
             reference,
-            quiet=not deliveries.pages(entry) and entry.alert.kind != "resolved",
+            quiet=not telling.pages(entry) and entry.alert.kind != "resolved",
             kept_quiet=entry.kept_quiet,
             instead_of=entry.instead_of,
         )
@@ -203,15 +203,15 @@ class Teller:
             return [deliveries.gathered(entry, now_ms())]
         together = [entry, *(one for one in ledger.company(entry, deliveries.DIGEST_MOST) if one != entry)]
         decided = {id(one): self._decided(one, spec, ledger, configuration) for one in together}
-        telling = [one for one in together if decided[id(one)] is None]
-        messages = [self._composed(one, spec, "", configuration)[0] for one in telling]
+        gathered = [one for one in together if decided[id(one)] is None]
+        messages = [self._composed(one, spec, "", configuration)[0] for one in gathered]
         reference = await self._deliver(digest(messages, self.settings.public_url), spec, entry)
-        note = f"in a digest of {len(telling)}"
-        told = [deliveries.sent(one, reference, now_ms(), note) for one in telling]
+        note = f"in a digest of {len(gathered)}"
+        told = [deliveries.sent(one, reference, now_ms(), note) for one in gathered]
         return [*told, *(one for one in decided.values() if one is not None)]
 
     async def _fill(self, entry: Delivery, change: AlertChange, dataset: str, configuration: Configuration) -> Delivery:
-        reason = deliveries.adds_nothing(change)
+        reason = telling.adds_nothing(change)
         if reason is not None:
             return deliveries.suppressed(entry, reason, now_ms())
         patient = entry.attempts < deliveries.PATIENT_ATTEMPTS

@@ -9,6 +9,7 @@ from schemas.documents.rule import RuleSpec
 from schemas.ids import partition_of
 from sinks.testing import ACKNOWLEDGED, FIRED, RENOTIFIED, RESOLVED, RULE
 from streams.logic import delivery as deliveries
+from streams.logic import telling
 from streams.logic.ledger import Ledger
 from streams.logic.quiet import Quiet
 
@@ -60,12 +61,12 @@ def test_nobody_is_told_twice_and_a_dataset_and_an_unknown_destination_are_plann
     entries = planned(actions=list(actions))
     targets = [(entry.destination, entry.recipient) for entry in entries]
     assert targets == [("email", "a@x.org"), ("dataset/kept", ""), ("gone", "")]
-    assert [deliveries.dataset_of(entry) for entry in entries] == ["", "kept", ""]
+    assert [telling.dataset_of(entry) for entry in entries] == ["", "kept", ""]
 
 
 def test_only_what_fires_or_resolves_adds_to_a_dataset() -> None:
-    assert [deliveries.adds_nothing(change) for change in (FIRED, RENOTIFIED, RESOLVED)] == [None] * 3
-    assert deliveries.adds_nothing(ACKNOWLEDGED) == "acknowledged adds nothing to a dataset"
+    assert [telling.adds_nothing(change) for change in (FIRED, RENOTIFIED, RESOLVED)] == [None] * 3
+    assert telling.adds_nothing(ACKNOWLEDGED) == "acknowledged adds nothing to a dataset"
 
 
 def test_an_entry_stands_where_its_destination_stands() -> None:
@@ -134,12 +135,12 @@ def test_what_is_sent_keeps_its_reference_and_no_longer_its_alert() -> None:
 def test_fired_resolved_and_unanswered_renotifications_page_and_the_rest_edits() -> None:
     answered = RENOTIFIED.model_copy(update={"state": "acknowledged"})
     changes = (FIRED, RENOTIFIED, answered, ACKNOWLEDGED, RESOLVED)
-    assert [deliveries.telling(change) for change in changes] == ["page", "page", "edit", "edit", "page"]
+    assert [telling.telling(change) for change in changes] == ["page", "page", "edit", "edit", "page"]
 
 
 def not_told(change: AlertChange, spec: DestinationSpec, reference: str, *, untold: bool = False) -> str | None:
     (entry,) = planned(change, [{"notify": "oncall-slack"}])
-    return deliveries.not_told(entry, spec, reference, untold=untold)
+    return telling.not_told(entry, spec, reference, untold=untold)
 
 
 def test_an_edit_is_suppressed_where_nothing_can_be_edited() -> None:
