@@ -23,7 +23,7 @@ from streams.logic import delivery as deliveries
 from streams.logic import in_effect, telling
 from streams.logic.configuration import Configuration
 from streams.logic.ledger import Ledger
-from streams.logic.quiet import Quiet, quiet
+from streams.logic.quiet import Quiet, Surroundings, quiet
 from streams.logic.rules import RuleVersion
 from streams.settings import Settings
 
@@ -87,18 +87,19 @@ class Teller:
     async def review(self, held: Sequence[Delivery]) -> list[Delivery]:
         """Returns what becomes of entries that are kept quiet; those that stay as they are are left out."""
         configuration = await asyncio.to_thread(self.confirmed)
-        found = []
-        for entry in held:
-            newest = self.alerts.newest(entry.alert_id)
-            reviewed = deliveries.reviewed(entry, newest, self._quiet(entry, configuration), now_ms())
-            found += [] if reviewed is None else [reviewed]
-        return found
+        projects = {entry.project for entry in held}
+        around = {project: surroundings.of(configuration, self.alerts, project) for project in projects}
+        reviewed = [self._reviewed(entry, around[entry.project]) for entry in held]
+        return [entry for entry in reviewed if entry is not None]
 
-    def _quiet(self, entry: Delivery, configuration: Configuration) -> Quiet | None:
+    def _reviewed(self, entry: Delivery, around: Surroundings) -> Delivery | None:
+        newest = self.alerts.newest(entry.alert_id)
+        return deliveries.reviewed(entry, newest, self._quiet(entry, around), now_ms())
+
+    def _quiet(self, entry: Delivery, around: Surroundings) -> Quiet | None:
         if entry.alert is None:
             return None
-        around = surroundings.of(configuration, self.alerts, entry.project)
-        return quiet(entry.alert, entry.destination, around, now_ms())
+        return quiet(entry.alert, entry.destination, around, now_ms(), self.alerts.newest(entry.alert_id))
 
     async def _told(self, entry: Delivery, ledger: Ledger) -> Outcome:
         try:
@@ -137,7 +138,8 @@ class Teller:
             reason = "a newer alert of the rule and group is open, and has the same incident"
         if reason and telling.reminds(entry):
             return deliveries.snoozed(entry, now_ms())
-        silent = self._quiet(entry, configuration) if telling.pages(entry) else None
+        around = surroundings.of(configuration, self.alerts, entry.project)
+        silent = self._quiet(entry, around) if telling.pages(entry) else None
         if silent is not None:
             return deliveries.held(entry, silent, now_ms())
         return None if reason is None else deliveries.suppressed(entry, reason, now_ms())

@@ -195,7 +195,7 @@ _ALERT = (
     "by events_partition events_offset"
 )
 _DATASET_ITEM = "project dataset item_id subject_kind subject_id trace_id added_by removed"
-_DELIVERY = "project destination alert_id change recipient state rule group_key attempts reason reference"
+_DELIVERY = "project destination alert_id change recipient state rule group_key attempts looks reason kept_quiet instead_of reference"
 
 
 def _records(messages: Iterable[Message], cls: type[R]) -> list[tuple[Message, R]]:

@@ -3,7 +3,7 @@
 The fold knows nothing of this: an alert is the same whether anybody hears of it. Times are milliseconds since the epoch.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -36,10 +36,12 @@ class Surroundings:
     """The newest change of every alert that is not resolved."""
 
 
-def quiet(change: AlertChange, destination: str, around: Surroundings, now_ms: int) -> Quiet | None:
-    """Returns what keeps a destination from being told that an alert fires, or None."""
+def quiet(
+    change: AlertChange, destination: str, around: Surroundings, now_ms: int, newest: AlertChange | None = None
+) -> Quiet | None:
+    """Returns what keeps a destination from being told that an alert fires, or None. `newest` is its alert's newest change, if it is known."""
     return (
-        _snoozed(change, around.open, now_ms)
+        _snoozed(newest if newest and newest.change > change.change else change, now_ms)
         or _silenced(change, destination, around.silences, now_ms)
         or _inhibited(change, around)
         or _closed(around.rules.get(change.rule), now_ms)
@@ -61,8 +63,7 @@ def same_group(one: str, other: str) -> bool:
     return all(left[name] == right[name] for name in left.keys() & right.keys())
 
 
-def _snoozed(change: AlertChange, alerts: Iterable[AlertChange], now_ms: int) -> Quiet | None:
-    newest = next((one for one in alerts if one.alert_id == change.alert_id and one.change > change.change), change)
+def _snoozed(newest: AlertChange, now_ms: int) -> Quiet | None:
     if newest.until <= now_ms:
         return None
     return replace(SNOOZED, until=newest.until)
@@ -90,6 +91,8 @@ def _matches(spec: SilenceSpec, change: AlertChange, destination: str, now_ms: i
 def _inhibited(change: AlertChange, around: Surroundings) -> Quiet | None:
     """Of two rules that inhibit each other the alert that opened first is told: never are both quiet."""
     rules = inhibiting(around.rules, change.rule)
+    if not rules:
+        return None
     mutual = around.rules[change.rule].inhibits if change.rule in around.rules else ()
     holding = [
         one.rule

@@ -65,9 +65,9 @@ def test_a_silence_ends_by_itself_and_the_longest_of_several_tells_when() -> Non
 def test_a_snoozed_alert_is_quiet_until_the_snooze_ends_whichever_change_carries_it() -> None:
     snoozed = FIRED.model_copy(update={"change": 1, "kind": "snoozed", "until": NOW + HOUR})
     around = Surroundings(open=(snoozed,))
-    assert quiet(FIRED, "x", around, NOW) == Quiet("the alert is snoozed", NOW + HOUR)
+    assert quiet(FIRED, "x", around, NOW, snoozed) == Quiet("the alert is snoozed", NOW + HOUR)
     assert quiet(snoozed, "x", Surroundings(), NOW) == Quiet("the alert is snoozed", NOW + HOUR)
-    assert quiet(FIRED, "x", around, NOW + HOUR) is None
+    assert quiet(FIRED, "x", around, NOW + HOUR, snoozed) is None
 
 
 def test_a_rule_is_quiet_while_one_that_inhibits_it_has_an_open_alert_of_the_same_group() -> None:
