@@ -15,6 +15,7 @@ from typing import Literal
 
 import aiosmtplib
 
+from sinks.egress import Egress
 from sinks.message import Message, Sample, clean, utc
 from sinks.sink import Permanent, Transient
 
@@ -32,7 +33,7 @@ _UNREACHABLE = (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, 
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail server and a sender. Certificates are checked whenever there is TLS."""
+    """A mail server and a sender. Certificates are checked whenever there is TLS. The operator's own server needs no `egress`."""
 
     host: str
     sender: str
@@ -40,6 +41,7 @@ class Mail:
     tls: Literal["none", "starttls", "tls"] = "starttls"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    egress: Egress | None = None
     timeout_s: float = 10
 
     async def send(self, message: Message) -> str:
@@ -54,7 +56,7 @@ class Mail:
         """
         mail = build(message, self.sender)
         try:
-            async with self._server() as server:
+            async with await self.server() as server:
                 await server.send_message(mail, sender=self.sender, recipients=[message.recipient])
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _failure(error.recipients[0].code, error.recipients[0].message, "recipient") from None
@@ -69,10 +71,18 @@ class Mail:
             raise Permanent(f"{text}; check the destination's tls and login") from None
         return str(mail["Message-ID"])
 
-    def _server(self) -> aiosmtplib.SMTP:
+    async def server(self) -> aiosmtplib.SMTP:
+        """Returns a client that connects when it is entered: to a checked address, unless the server is the operator's.
+
+        Raises:
+            Transient, Permanent, OSError, TimeoutError: there is no such host, nothing may be sent there, or it does not answer.
+
+        """
+        reached = None if self.egress is None else await self.egress.connection(self.host, self.port, self.timeout_s)
         return aiosmtplib.SMTP(
             hostname=self.host,
-            port=self.port,
+            port=None if reached else self.port,
+            sock=reached,
             use_tls=self.tls == "tls",
             start_tls=self.tls == "starttls",
             username=self.username,
@@ -99,8 +109,10 @@ def build(message: Message, sender: str) -> EmailMessage:
         mail["In-Reply-To"] = mail["References"] = message_id(message.first_identity, sender)
     mail["Auto-Submitted"] = "auto-generated"
     mail["List-Id"] = f"<{_label(message.project)}.vedette.{_domain(sender)}>"
-    mail["X-Vedette-Alert"] = clean(message.alert_id, 100)
-    mail["X-Vedette-Rule"] = clean(message.rule, 200)
+    mail["List-Unsubscribe"] = f"<mailto:{sender}?subject=unsubscribe%20{_label(message.project)}>"
+    if message.alert_id:  # a digest has none
+        mail["X-Vedette-Alert"] = clean(message.alert_id, 100)
+        mail["X-Vedette-Rule"] = clean(message.rule, 200)
     mail.set_content(plain_text(message))
     mail.add_alternative(html(message), subtype="html")
     mail.set_boundary(f"vedette-{message.identity}")
@@ -114,26 +126,35 @@ def message_id(identity: str, sender: str) -> str:
 
 def plain_text(message: Message) -> str:
     """Returns the mail's text part."""
-    width = max(len(name) for name, _ in message.facts)
+    body = [message.text] if message.text else _standard_lines(message)
+    return "\n".join([message.headline, "", *body, "", f"Open alert: {message.url}", ""])
+
+
+def _standard_lines(message: Message) -> list[str]:
+    width = max((len(name) for name, _ in message.facts), default=0)
     facts = [f"{name + ':':<{width + 2}}{value}" for name, value in message.facts]
     samples = [line for sample in message.samples for line in ("", *_sample_lines(sample))]
-    return "\n".join([message.headline, "", message.cause, "", *facts, *samples, "", f"Open alert: {message.url}", ""])
+    return [message.cause, "", *facts, *samples]
 
 
 def html(message: Message) -> str:
     """Returns the mail's HTML part: inline CSS, nothing remote, nothing that agents wrote unescaped."""
+    body = f'<p style="white-space:pre-wrap">{escape(message.text)}</p>' if message.text else _standard_html(message)
+    return (
+        f'<!doctype html><html><body style="font:14px/1.5 sans-serif;color:#1d1c1d;margin:16px">'
+        f'<div style="border-left:4px solid {COLOURS[message.state]};padding-left:12px">'
+        f'<h1 style="font-size:18px;margin:0 0 8px">{escape(message.headline)}</h1>{body}'
+        f'<p><a href="{escape(message.url)}">Open alert</a></p></div>'
+        f'<p style="color:#696969;font-size:12px">Vedette · {escape(message.project)} · {utc(message.at_ms)}</p></body></html>\n'
+    )
+
+
+def _standard_html(message: Message) -> str:
     facts = "".join(
         f'<tr><td style="{_NAME}">{escape(name)}</td><td>{escape(value)}</td></tr>' for name, value in message.facts
     )
     samples = "".join(_sample_html(sample) for sample in message.samples)
-    return (
-        f'<!doctype html><html><body style="font:14px/1.5 sans-serif;color:#1d1c1d;margin:16px">'
-        f'<div style="border-left:4px solid {COLOURS[message.state]};padding-left:12px">'
-        f'<h1 style="font-size:18px;margin:0 0 8px">{escape(message.headline)}</h1><p>{escape(message.cause)}</p>'
-        f'<table style="border-collapse:collapse">{facts}</table>{samples}'
-        f'<p><a href="{escape(message.url)}">Open alert</a></p></div>'
-        f'<p style="color:#696969;font-size:12px">Vedette · {escape(message.project)} · {utc(message.at_ms)}</p></body></html>\n'
-    )
+    return f'<p>{escape(message.cause)}</p><table style="border-collapse:collapse">{facts}</table>{samples}'
 
 
 _NAME = "color:#696969;padding-right:16px;vertical-align:top"
@@ -144,7 +165,7 @@ def _sample_lines(sample: Sample) -> list[str]:
 
 
 def _sample_html(sample: Sample) -> str:
-    link = f' <a href="{escape(sample.url)}">Open trace</a>' if sample.url else ""
+    link = f' <a href="{escape(sample.url)}">Open</a>' if sample.url else ""
     small = f'<span style="color:#696969;font-size:12px">{escape(sample.subject)}</span>'
     return f'<p style="background:#f6f6f6;padding:8px;margin:8px 0">{escape(sample.reason)}<br>{small}{link}</p>'
 

@@ -5,7 +5,8 @@ its own format.
 """
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
@@ -78,12 +79,29 @@ class Message:
     """What the destination called its earlier message of this alert; empty when there is none."""
     quiet: bool = False
     """Show the change in the earlier message; page nobody."""
+    kind: str = "fired"
+    severity: str = "warning"
+    group_key: str = "{}"
+    """JSON object of group_by and its values, exactly."""
+    text: str = ""
+    """In the words of the destination's template; stands instead of cause, facts and samples."""
 
 
 def compose(
-    change: AlertChange, spec: RuleSpec, public_url: str, recipient: str, reference: str = "", *, quiet: bool = False
+    change: AlertChange,
+    spec: RuleSpec,
+    public_url: str,
+    recipient: str,
+    reference: str = "",
+    *,
+    quiet: bool = False,
+    kept_quiet: str = "",
+    instead_of: str = "",
 ) -> Message:
-    """Returns what to tell `recipient` about an alert change of a rule. Links begin with `public_url`."""
+    """Returns what to tell `recipient` about an alert change of a rule. Links begin with `public_url`.
+
+    `kept_quiet` is why the alert, which goes on, was not told until now; `instead_of` tells which destination failed and why.
+    """
     topic = _topic(change)
     return Message(
         project=clean(change.project, VALUE_CHARS),
@@ -95,14 +113,41 @@ def compose(
         identity=identity(change, recipient, change.change),
         first_identity=identity(change, recipient, 0),
         topic=topic,
-        headline=f"{_word(change)}: {topic}",
+        headline=f"{WORDS['renotified'] if kept_quiet else _word(change)}: {topic}",
         cause=clean(change.cause or condition(spec), CAUSE_CHARS),
-        facts=tuple(_facts(change, spec)),
+        facts=tuple(_facts(change, spec, kept_quiet, instead_of)),
         samples=tuple(_sample(change.project, one, public_url) for one in _newest(change)),
         url=alert_url(public_url, change.project, change.alert_id),
         at_ms=change.changed_at,
         reference=reference,
         quiet=quiet,
+        kind=change.kind,
+        severity=change.severity,
+        group_key=change.group_key,
+    )
+
+
+def digest(messages: Sequence[Message], public_url: str) -> Message:
+    """Returns one message that tells several of one recipient."""
+    first = messages[0]
+    gathered = [Sample(one.topic, f"{one.headline}: {one.cause}", one.url) for one in messages]
+    firing = sum(one.state == "firing" for one in messages)
+    number = f"{len(messages)} alert change{'s' if len(messages) > 1 else ''}"
+    return replace(
+        first,
+        rule="",
+        alert_id="",
+        change=0,
+        state="firing" if firing else first.state,
+        identity=hashed(first.project, "digest", *(one.identity for one in messages)),
+        topic=number,
+        headline=f"{number} in one mail",
+        cause="More mails than the destination's digest_above went within the hour; this is what came since.",
+        facts=(("Firing", str(firing)), ("Other", str(len(messages) - firing))),
+        samples=tuple(gathered),
+        url=f"{public_url.rstrip('/')}/alerts?{urlencode({'project': first.project})}",
+        reference="",
+        text="",
     )
 
 
@@ -152,6 +197,11 @@ def utc(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def iso(ms: int) -> str:
+    """Returns a time for programs, as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _shown(character: str, *, lines: bool) -> str:
     if character == "\n" and lines:
         return character
@@ -177,7 +227,7 @@ def _topic(change: AlertChange) -> str:
     return clean(f"{change.rule} ({values})" if values else change.rule, VALUE_CHARS)
 
 
-def _facts(change: AlertChange, spec: RuleSpec) -> list[tuple[str, str]]:
+def _facts(change: AlertChange, spec: RuleSpec, kept_quiet: str, instead_of: str) -> list[tuple[str, str]]:
     groups = [(name.removeprefix("attribute:"), value or "(none)") for name, value in _groups(change).items()]
     environment = spec.filter.environment
     found = [
@@ -195,6 +245,8 @@ def _facts(change: AlertChange, spec: RuleSpec) -> list[tuple[str, str]]:
             else []
         ),
         *([("By", change.by)] if change.by else []),
+        *([("Kept quiet", kept_quiet)] if kept_quiet else []),
+        *([("Told here", f"because {instead_of}")] if instead_of else []),
     ]
     return [(clean(name, 60), clean(value, VALUE_CHARS)) for name, value in found]
 

@@ -5,18 +5,20 @@ https://docs.slack.dev/reference/block-kit/blocks.
 """
 
 import re
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
+import orjson
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from sinks.egress import PUBLIC, Egress
 from sinks.message import Message, Sample
 from sinks.sink import Permanent, Transient
+from sinks.web import proxy_of, retry_after
 
 HEADLINE_CHARS = 150
 TEXT_CHARS = 3000
@@ -24,6 +26,12 @@ FIELD_CHARS = 2000
 FIELDS = 10
 BLOCKS = 50
 URL_CHARS = 3000
+PACE_S = 1.0
+"""Slack takes one message a second in a channel: https://docs.slack.dev/apis/web-api/rate-limits."""
+
+BUTTONS = {"acknowledge": "Acknowledge", "snooze": "Snooze 1 h", "resolve": "Resolve"}
+"""By action; the api hears the clicks. Of an acknowledged alert the first is left out, of a resolved one all."""
+ACTION_PREFIX = "vedette_"
 
 COLOURS = {"firing": "#d72b3f", "acknowledged": "#e8a723", "resolved": "#2eb67d"}
 
@@ -71,11 +79,16 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 @dataclass(frozen=True)
 class Slack:
-    """A channel that a bot may write to. `base_url` names another server that speaks Slack's Web API."""
+    """A channel that a bot may write to. `base_url` names another server that speaks Slack's Web API.
+
+    With `buttons` people acknowledge, snooze and resolve in Slack: somebody has to hear the clicks (`streams/api/clicks.py`).
+    """
 
     token: str = field(repr=False)
     channel: str
     base_url: str | None = None
+    buttons: bool = False
+    egress: Egress = PUBLIC
     timeout_s: int = 10
 
     async def send(self, message: Message) -> str:
@@ -98,51 +111,64 @@ class Slack:
             return await self._post(message)
 
     async def _post(self, message: Message) -> str:
-        answer = await self._call("chat.postMessage", {"channel": self.channel, **identified(message)})
+        answer = await self._call(
+            "chat.postMessage", {"channel": self.channel, **identified(message, buttons=self.buttons)}
+        )
         return f"{answer['channel']},{answer['ts']}"
 
     async def _follow_up(self, message: Message) -> str:
         """The update comes first: it may be repeated freely, and only the reply pages."""
         channel, _, ts = message.reference.partition(",")
-        await self._call("chat.update", {"channel": channel, "ts": ts, **payload(message)})
+        await self._call("chat.update", {"channel": channel, "ts": ts, **payload(message, buttons=self.buttons)})
         if not message.quiet:
             await self._call("chat.postMessage", {"channel": channel, "thread_ts": ts, **identified(message)})
         return message.reference
 
     async def _call(self, method: str, body: dict[str, Any]) -> Mapping[str, Any]:
         try:
-            answer = await self._client().api_call(method, json=body)
+            async with self.client() as client:
+                answer = await client.api_call(method, json=body)
         except SlackApiError as error:
             raise _failure(error.response) from None
-        except aiohttp.InvalidURL:
-            raise Permanent(f"{self.base_url!r} is no URL: correct the destination's base_url") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"Slack cannot be reached: {type(error).__name__}") from None
         except (AttributeError, ValueError):  # what slack_sdk makes of an answer that is no JSON object
             raise Transient("Slack's answer cannot be read: is something between us and Slack?") from None
         return dict(answer.data) if isinstance(answer.data, dict) else {}
 
-    def _client(self) -> AsyncWebClient:
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[AsyncWebClient]:
+        """Opens Slack's own client, which connects to checked addresses only and tries nothing again.
+
+        Raises:
+            Transient: Slack's name does not resolve.
+            Permanent: token or `base_url` are none, or nothing may be sent there.
+
+        """
         if not re.fullmatch(r"[\x21-\x7e]+", self.token):
             raise Permanent(
                 "the bot token holds characters that no token has: check the variable that the destination names"
             )
         base_url = self.base_url or AsyncWebClient.BASE_URL
-        client = AsyncWebClient(token=self.token, base_url=base_url, timeout=self.timeout_s, retry_handlers=[])
-        client.proxy = _proxy(base_url)  # slack_sdk's own choice ignores NO_PROXY
-        return client
+        proxy = proxy_of(base_url)
+        connector = await self.egress.connector(base_url, proxied=proxy is not None)
+        timeout = aiohttp.ClientTimeout(total=self.timeout_s)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            client = AsyncWebClient(self.token, base_url, self.timeout_s, session=session, retry_handlers=[])
+            client.proxy = proxy  # slack_sdk's own choice ignores NO_PROXY
+            yield client
 
 
 class _Gone(Permanent):
     """The message to follow up on is gone."""
 
 
-def payload(message: Message) -> dict[str, Any]:
-    """Returns what Slack shows: the headline, and under a colour bar the cause, the facts, some matches and links."""
+def payload(message: Message, *, buttons: bool = False) -> dict[str, Any]:
+    """Returns what Slack shows: the headline, and under a colour bar the cause, the facts, some matches, links and buttons."""
     attachment = {
         "color": COLOURS[message.state],
         "fallback": _text(message.headline, HEADLINE_CHARS),
-        "blocks": _blocks(message),
+        "blocks": _blocks(message, buttons=buttons),
     }
     return {
         "text": _text(message.headline, HEADLINE_CHARS),
@@ -155,10 +181,10 @@ def payload(message: Message) -> dict[str, Any]:
     }
 
 
-def identified(message: Message) -> dict[str, Any]:
+def identified(message: Message, *, buttons: bool = False) -> dict[str, Any]:
     """Returns the payload with the message's identity, by which a repeated one can be recognised."""
     told = {"id": message.identity, "project": message.project, "alert_id": message.alert_id, "change": message.change}
-    return {**payload(message), "metadata": {"event_type": "vedette_alert", "event_payload": told}}
+    return {**payload(message, buttons=buttons), "metadata": {"event_type": "vedette_alert", "event_payload": told}}
 
 
 def escape(text: str, limit: int) -> str:
@@ -187,15 +213,33 @@ def _plain(text: str, limit: int = TEXT_CHARS) -> dict[str, Any]:
     return {"type": "plain_text", "text": _text(text, limit), "emoji": False}
 
 
-def _blocks(message: Message) -> list[dict[str, Any]]:
+def _blocks(message: Message, *, buttons: bool) -> list[dict[str, Any]]:
+    clickable = _buttons(message) if buttons else []
     blocks = [
-        {"type": "section", "text": _plain(message.cause)},
-        *_fact_blocks(message.facts),
-        *(_sample_block(sample) for sample in message.samples),
-        {"type": "actions", "elements": [_link("Open alert", message.url)]},
+        *([{"type": "section", "text": _plain(message.text)}] if message.text else _standard(message)),
+        {"type": "actions", "elements": [_link("Open alert", message.url), *clickable]},
         {"type": "context", "elements": [_plain(f"Vedette · {message.project} · alert {message.alert_id}")]},
     ]
     return blocks[:BLOCKS]
+
+
+def _standard(message: Message) -> list[dict[str, Any]]:
+    return [
+        {"type": "section", "text": _plain(message.cause)},
+        *_fact_blocks(message.facts),
+        *(_sample_block(sample) for sample in message.samples),
+    ]
+
+
+def _buttons(message: Message) -> list[dict[str, Any]]:
+    """What a click brings back is the alert; who may change it is decided by whoever hears the click."""
+    value = orjson.dumps({"project": message.project, "alert": message.alert_id}).decode()
+    left_out = {"firing": (), "acknowledged": ("acknowledge",)}.get(message.state, tuple(BUTTONS))
+    return [
+        {"type": "button", "text": _plain(label, 75), "action_id": ACTION_PREFIX + action, "value": value}
+        for action, label in BUTTONS.items()
+        if action not in left_out
+    ]
 
 
 def _fact_blocks(facts: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
@@ -217,13 +261,6 @@ def _link(label: str, url: str) -> dict[str, Any]:
     return {"type": "button", "text": _plain(label, 75), "url": url}
 
 
-def _proxy(url: str) -> str | None:
-    parts = urlsplit(url)
-    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
-
-
 def _failure(response: Any) -> Transient | Permanent:
     """Tells the two kinds apart. Only Slack's own short code enters a reason: nothing that could hold the token."""
     status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0))
@@ -231,7 +268,7 @@ def _failure(response: Any) -> Transient | Permanent:
     code = str(data.get("error", "")) if isinstance(data, dict) else ""
     code = code if re.fullmatch(r"[a-z0-9_]{1,60}", code) else ""
     if status == 429 or code in ("ratelimited", "rate_limited"):
-        return Transient("Slack asks to slow down", _retry_after(response.headers))
+        return Transient("Slack asks to slow down", retry_after(response.headers))
     if status >= 500 or status == 408:
         return Transient(f"Slack answers {status}")
     if code in GONE:
@@ -241,8 +278,3 @@ def _failure(response: Any) -> Transient | Permanent:
     if code or status == 200:
         return Transient(f"Slack says {code or 'nothing that can be read'}")
     return Permanent(f"Slack's server answers {status}: check the destination's base_url")
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-    return float(text) if re.fullmatch(r"\d{1,9}", text.strip()) else None

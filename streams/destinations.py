@@ -5,16 +5,22 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
-from schemas.documents.destination import EmailSpec, SlackSpec, Smtp
+from schemas.documents.destination import DestinationSpec, EmailSpec, PagerDutySpec, SlackSpec, Smtp, WebhookSpec
+from schemas.net_guard import networks
+from sinks.egress import Egress
 from sinks.mail import Mail
+from sinks.pagerduty import BASE_URL as PAGERDUTY
+from sinks.pagerduty import PagerDuty
 from sinks.sink import Permanent, Sink
 from sinks.slack import Slack
+from sinks.slack_webhook import SlackWebhook
+from sinks.webhook import Webhook
 from streams.logic.configuration import Configuration
-from streams.logic.delivery import IN_RULE, DestinationSpec
+from streams.logic.delivery import IN_RULE
 from streams.secret import resolve
 from streams.settings import Settings
 
-_SPEC: TypeAdapter[Any] = TypeAdapter(Annotated[SlackSpec | EmailSpec, Field(discriminator="type")])
+_SPEC: TypeAdapter[Any] = TypeAdapter(Annotated[DestinationSpec, Field(discriminator="type")])
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
@@ -59,10 +65,31 @@ def sink(spec: DestinationSpec, project: str, settings: Settings) -> Sink:
         Permanent: a secret or the mail server is missing; the reason says how to supply it.
 
     """
-    if isinstance(spec, SlackSpec):
-        return Slack(resolve(spec.token, project, settings), spec.channel, spec.base_url)
-    sender = spec.from_ or settings.smtp_from
-    return mail_by_url(settings.smtp_url, sender) if spec.smtp is None else _mail(spec.smtp, sender, project, settings)
+    match spec:
+        case SlackSpec():
+            return _slack(spec, project, settings)
+        case PagerDutySpec():
+            key = resolve(spec.routing_key, project, settings)
+            return PagerDuty(key, spec.base_url or PAGERDUTY, egress(settings))
+        case EmailSpec():
+            return _mail(spec, project, settings)
+        case WebhookSpec():
+            secrets = tuple(resolve(secret, project, settings) for secret in spec.secrets)
+            return Webhook(spec.url, secrets, egress(settings))
+
+
+def egress(settings: Settings) -> Egress:
+    """Returns where hosts may be that tenants name."""
+    return Egress(networks(settings.private_networks))
+
+
+def _slack(spec: SlackSpec, project: str, settings: Settings) -> Slack | SlackWebhook:
+    if spec.webhook_url is not None:
+        return SlackWebhook(resolve(spec.webhook_url, project, settings), egress(settings))
+    if spec.token is None or spec.channel is None:
+        raise Permanent("the destination has no bot token and channel: apply it again")
+    token, buttons = resolve(spec.token, project, settings), spec.app_token is not None
+    return Slack(token, spec.channel, spec.base_url, buttons, egress(settings))
 
 
 def mail_by_url(url: SecretStr | None, sender: str) -> Mail:
@@ -92,6 +119,9 @@ def mail_by_url(url: SecretStr | None, sender: str) -> Mail:
 _BAD_URL = "VEDETTE_SMTP_URL is not of the form smtp://user:password@host:port?tls=none|starttls|tls"
 
 
-def _mail(smtp: Smtp, sender: str, project: str, settings: Settings) -> Mail:
+def _mail(spec: EmailSpec, project: str, settings: Settings) -> Mail:
+    sender, smtp = spec.from_ or settings.smtp_from, spec.smtp
+    if smtp is None:
+        return mail_by_url(settings.smtp_url, sender)
     password = resolve(smtp.password, project, settings) if smtp.password else None
-    return Mail(smtp.host, sender, smtp.port, smtp.tls, smtp.username, password)
+    return Mail(smtp.host, sender, smtp.port, smtp.tls, smtp.username, password, egress(settings))

@@ -7,10 +7,10 @@ ledger and acted upon only when it was read back: what is in memory is the fold 
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -30,13 +30,24 @@ GRACE_S = 8.0
 """What is being sent may end within this time when a partition is given up or the job ends."""
 LOOK_AGAIN_S = 60
 SWEEP_S = 60.0
+REVIEW_S = 1.0
+"""So often is looked whether what keeps an entry quiet has ended."""
 BATCH = 1000
 _HOPELESS = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
 R = TypeVar("R")
 
-Tell = Callable[[Delivery, str], Awaitable[tuple[Delivery, float]]]
-"""Tells an entry, given the reference of the alert's earlier message; returns its next state and the pause that was asked for."""
+
+class Tell(Protocol):
+    """Whoever tells entries and decides about them; the ledger is written by the sender."""
+
+    async def __call__(self, entry: Delivery, ledger: Ledger) -> tuple[Sequence[Delivery], float]:
+        """Tells an entry; returns the next states of what that settled, entries of other destinations first, and the pause asked for."""
+        ...
+
+    async def review(self, held: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Returns the next states of entries that are kept quiet, as far as they change."""
+        ...
 
 
 @dataclass
@@ -109,6 +120,9 @@ class Sender:
         threading.Thread(target=self._serve_acks, daemon=True, name="acks").start()
         self._consumer: Consumer = kafka.consumer(
             self._settings, kafka.group_name(self._settings, JOB), **{"enable.partition.eof": True}
+        )
+        self._partitions = len(
+            (await self._in_reader(self._consumer.list_topics, self._topic)).topics[self._topic].partitions
         )
         self._consumer.subscribe([self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         try:
@@ -193,12 +207,12 @@ class Sender:
             if wait_s > 0:
                 await owned.wait(min(wait_s, LOOK_AGAIN_S))  # what comes meanwhile may be due earlier, and clocks step
                 continue
-            outcome, pause_s = await self._tell(entry, owned.ledger.reference(entry))
+            outcomes, pause_s = await self._tell(entry, owned.ledger)
             free_at = time.monotonic() + min(pause_s, deliveries.LONGEST_RETRY_AFTER_MS / 1000)
-            await self._record(owned, deliveries.key(entry), outcome)
+            await self._record_all(owned, outcomes)
 
     async def _keep(self, owned: Owned) -> None:
-        """Writes again what compaction would lose, and tombstones for what is over for long."""
+        """Writes again what compaction would lose, what ends the quiet, and tombstones for what is over for long."""
         swept_at = time.monotonic()
         while not owned.leaving:
             for key in list(owned.ledger.unsettled):
@@ -207,7 +221,18 @@ class Sender:
                 swept_at = time.monotonic()
                 for key in owned.ledger.expired(time.time_ns() // 1_000_000):
                     await self._record(owned, key, None)
-            await owned.wait(SWEEP_S)
+            held = owned.ledger.held()
+            await self._record_all(owned, await self._tell.review(held) if held else ())
+            await owned.wait(REVIEW_S if held else SWEEP_S)
+
+    async def _record_all(self, owned: Owned, outcomes: Sequence[Delivery]) -> None:
+        """Writes what was decided: what another destination is to tell before what says so."""
+        for outcome in outcomes:
+            partition = deliveries.partition(outcome, self._partitions)
+            if partition != owned.number:
+                await self._write(partition, deliveries.key(outcome), outcome)
+        own = [one for one in outcomes if deliveries.partition(one, self._partitions) == owned.number]
+        await asyncio.gather(*(self._record(owned, deliveries.key(one), one) for one in own))
 
     async def _record(self, owned: Owned, key: bytes, entry: Delivery | None) -> None:
         """Writes to the ledger and returns when the record was acknowledged and read back."""

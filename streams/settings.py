@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.documents.base import Name
+from schemas.net_guard import networks
 from streams.logic.retention import DEFAULT, parse
 
 
@@ -105,6 +106,10 @@ class Settings(BaseSettings):
         default={},
         description="environment names that {env: NAME} may read, by project; * for all projects, or for all names",
     )
+    private_networks: list[str] = Field(
+        default=[],
+        description='networks that hosts named by tenants may be in though they are not public, such as ["10.1.0.0/16"]; others of that kind are refused',
+    )
 
     later_wait_s: float = Field(
         default=72 * 3600,
@@ -154,6 +159,12 @@ class Settings(BaseSettings):
     def _readable_retention(cls, text: str) -> str:
         parse(text)
         return text
+
+    @field_validator("private_networks")
+    @classmethod
+    def _networks(cls, texts: list[str]) -> list[str]:
+        networks(texts)
+        return texts
 
     def environment(self) -> dict[str, str]:
         """Returns the variables that give a child process these settings."""

@@ -54,7 +54,13 @@ def topic_prefix() -> str:
 @pytest.fixture
 def installation(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Installation]:
     """An installation of its own on the run's Kafka, with two partitions; its jobs end with the test."""
-    settings = Settings(bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2, env_allow={"*": ["*"]})
+    settings = Settings(
+        bootstrap_servers=kafka,
+        topic_prefix=topic_prefix,
+        partitions=2,
+        env_allow={"*": ["*"]},
+        private_networks=["127.0.0.0/8"],
+    )
     made = Installation(settings, tmp_path)
     yield made
     made.stop()

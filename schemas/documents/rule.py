@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator,
 
 from schemas.documents.base import Base, Duration, Name, Strict
 from schemas.documents.destination import Email
+from schemas.documents.schedule import Schedule
 from schemas.documents.scorer import CONTEXT, Filter
 from schemas.ids import hashed
 
@@ -156,6 +157,7 @@ class Share(Strict):
 
 GROUPS: Mapping[str, str] = {"agent": "agent", "customer": "customer_id", "session": "session_id"}
 """What a rule may group by besides attributes, and where a subject carries it."""
+Severity = Literal["info", "warning", "critical"]
 
 
 class RuleSpec(Strict):
@@ -169,12 +171,16 @@ class RuleSpec(Strict):
     times: int = Field(default=1, ge=1, le=500)
     within: Duration = 300_000
     cooldown: Duration = 1_800_000
-    severity: Literal["info", "warning", "critical"] = "warning"
+    severity: Severity = "warning"
     actions: tuple[Action, ...] = ()
     resolve_after: Duration | None = None
     rate: Share | None = None
     sustained: Duration | None = None
     no_traffic: Duration | None = None
+    schedule: Schedule | None = Field(default=None, description="when it may page; what fires outside is told later")
+    inhibits: tuple[Name, ...] = Field(
+        default=(), description="rules that are quiet while an alert of this one is open"
+    )
 
     @field_validator("group_by")
     @classmethod
@@ -243,3 +249,9 @@ class Rule(Base):
 
     kind: Literal["Rule"]
     spec: RuleSpec
+
+    @model_validator(mode="after")
+    def _not_itself(self) -> Self:
+        if self.metadata.name in self.spec.inhibits:
+            raise ValueError("`inhibits` names the rule itself, which would never be told")
+        return self

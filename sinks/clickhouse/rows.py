@@ -112,7 +112,7 @@ def alerts(messages: Sequence[Message]) -> Columns:
 
 
 def deliveries(messages: Sequence[Message]) -> Columns:
-    """Columns of `deliveries`. A state that ends it stays over pending, then the most attempts, then what was written last."""
+    """Columns of `deliveries`. What ends it stays over what waits, then the most attempts and looks, then what was written last."""
     rows = _records(messages, Delivery)
     own = [delivery for _, delivery in rows]
     return {
@@ -154,7 +154,7 @@ _ALERT = (
     "by events_partition events_offset"
 )
 _DATASET_ITEM = "project dataset item_id subject_kind subject_id trace_id added_by removed position"
-_DELIVERY = "project destination alert_id change recipient state rule group_key attempts reason reference"
+_DELIVERY = "project destination alert_id change recipient state rule group_key attempts looks reason kept_quiet instead_of reference"
 
 
 def _records(messages: Iterable[Message], cls: type[R]) -> list[tuple[Message, R]]:
@@ -179,4 +179,5 @@ def _json(records: Sequence[Record]) -> str:
 
 
 def _delivery_rank(delivery: Delivery) -> int:
-    return (0 if delivery.state == "pending" else HALF_RANK) + _clamped(delivery.attempts, HALF_RANK)
+    waits = delivery.state == "pending" or delivery.alert is not None
+    return (0 if waits else HALF_RANK) + _clamped(delivery.attempts + delivery.looks, HALF_RANK)

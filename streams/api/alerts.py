@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.alert import AlertChange
 from schemas.codec import Schemas, Undecodable, UnknownSchema
@@ -52,6 +52,11 @@ class Alerts:
         found.sort(key=lambda change: (change.changed_at, change.alert_id), reverse=True)
         return [change.model_dump(mode="json") for change in found]
 
+    def open(self, project: str) -> list[AlertChange]:
+        """Returns the newest change of every alert of a project that is not resolved."""
+        with self._alone:
+            return [c for c in self._newest.values() if c.project == project and c.state != "resolved"]
+
     def newest(self, alert_id: str) -> AlertChange | None:
         """Returns the newest change of an alert that is kept. Its id is derived from its project too: no other one has it."""
         with self._alone:
@@ -71,12 +76,17 @@ class AlertFeed:
         self._settings = settings
         self._schemas = Schemas()
         self._schema_topic = SchemaTopic(settings, self._schemas)
-        self._stopping = threading.Event()
+        self._stopping, self._read = threading.Event(), threading.Event()
+        self._unread: set[int] = set()
         self._thread = threading.Thread(target=self._run, daemon=True, name="alerts")
 
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
+
+    def wait_until_read(self) -> None:
+        """Returns when every change that stood there at the start has been read."""
+        self._read.wait()
 
     def stop(self) -> None:
         """Ends the thread."""
@@ -84,13 +94,13 @@ class AlertFeed:
         self._thread.join(10)
 
     def _run(self) -> None:
-        consumer = kafka.consumer(self._settings, kafka.group_name(self._settings, "alerts"))
+        eof = {"enable.partition.eof": True}
+        consumer = kafka.consumer(self._settings, kafka.group_name(self._settings, "alerts"), **eof)
         while not self._stopping.is_set() and not self._assign(consumer):
             self._stopping.wait(1)
         while not self._stopping.is_set():
             for message in consumer.consume(500, timeout=0.5):
-                if message.error() is None:
-                    self._take(message)
+                self._meet(message)
         consumer.close()
         self._schema_topic.close()
 
@@ -101,8 +111,18 @@ class AlertFeed:
         except KafkaException as error:
             log.warning("alerts wait for Kafka", error=error.args[0].str())
             return False
+        self._unread = set(partitions)
         consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in partitions])
         return True
+
+    def _meet(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            self._take(message)
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+            self._unread.discard(message.partition() or 0)
+            if not self._unread:
+                self._read.set()
 
     def _take(self, message: Message) -> None:
         value = message.value() or b""

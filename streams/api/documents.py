@@ -11,10 +11,14 @@ from pydantic import BaseModel
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
 from schemas.documents.base import Base, EnvRef, canonical_spec, spec_version
-from schemas.documents.destination import EmailSpec
+from schemas.documents.destination import EmailSpec, Template, Told
 from schemas.documents.rule import BucketIs, Notify, RuleSpec, ScorerIn, ScorerIs, ScorerValue, SendEmail
 from schemas.documents.scorer import ScorerSpec
+from schemas.documents.silence import SilenceSpec
 from scorers import registry
+from sinks import template
+from sinks.message import compose
+from sinks.testing import FIRED, RULE
 from streams.document_files import yaml_text
 from streams.documents import Invalid, Place, Problem, check
 from streams.logic.configuration import Configuration, Versioned
@@ -104,6 +108,8 @@ def _beyond_schema(document: Base, secret_problem: SecretCheck) -> Iterator[Prob
     spec = spec_of(document)
     if isinstance(spec, ScorerSpec):
         yield from _scorer(spec)
+    if isinstance(spec, Told) and spec.template is not None:
+        yield from _template(spec.template)
     for path, reference in _secrets(spec, ("spec",)):
         why = secret_problem(reference, document.metadata.project)
         if why is not None:
@@ -117,12 +123,27 @@ def _scorer(spec: ScorerSpec) -> Iterator[Problem]:
         yield Problem(("spec", "with" if spec.type in registry.TYPES else "type"), str(error))
 
 
+def _template(own: Template) -> Iterator[Problem]:
+    """What an example of an alert shows; a name that only some alerts lack is met when it is told."""
+    try:
+        template.rendered(compose(FIRED, RULE, "https://vedette.example.com", "somebody"), own)
+    except template.Failed as failure:
+        yield Problem(("spec", "template", failure.part), failure.reason)
+
+
 def _secrets(value: Any, path: Place) -> Iterator[tuple[Place, EnvRef]]:
     if isinstance(value, EnvRef):
         yield path, value
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _secrets(item, (*path, index))
     elif isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
             yield from _secrets(getattr(value, name), (*path, field.alias or name))
+
+
+Known = Callable[[str, str, str], bool]
+"""Tells whether there is a document of a kind, project and name, or will be."""
 
 
 def plan(documents: Sequence[Base], configuration: Configuration, by: str, has_smtp: bool) -> list[Planned]:  # noqa: FBT001
@@ -147,17 +168,27 @@ def _planned(document: Base, configuration: Configuration, by: str, warnings: tu
     return Planned(document, entry, before, result, warnings)
 
 
-def _warnings(document: Base, known: Callable[[str, str, str], bool], has_smtp: bool) -> Iterator[str]:  # noqa: FBT001
+def _warnings(document: Base, known: Known, has_smtp: bool) -> Iterator[str]:  # noqa: FBT001
     spec, project = spec_of(document), document.metadata.project
     if isinstance(spec, EmailSpec) and spec.smtp is None and not has_smtp:
         yield "no mail server: give `smtp`, or set VEDETTE_SMTP_URL for the deliver job"
-    if not isinstance(spec, RuleSpec):
-        return
+    if isinstance(spec, Told) and spec.fallback and not known("Destination", project, spec.fallback):
+        yield f"destination {spec.fallback!r} does not exist in project {project} yet: what fails is told nowhere else"
+    if isinstance(spec, SilenceSpec) and spec.rule and not known("Rule", project, spec.rule):
+        yield f"rule {spec.rule!r} does not exist in project {project}: the silence matches nothing"
+    if isinstance(spec, RuleSpec):
+        yield from _warnings_of_rule(spec, project, known, has_smtp)
+
+
+def _warnings_of_rule(spec: RuleSpec, project: str, known: Known, has_smtp: bool) -> Iterator[str]:  # noqa: FBT001
     for condition in spec.when.conditions:
         if isinstance(condition, BucketIs):
             yield f"bucket {condition.bucket!r} does not exist in project {project} yet: nothing satisfies the condition"
         if isinstance(condition, ScorerIs | ScorerValue | ScorerIn) and not known("Scorer", project, condition.scorer):
             yield f"scorer {condition.scorer!r} does not exist in project {project} yet: the rule waits for its scores"
+    for rule in spec.inhibits:
+        if not known("Rule", project, rule):
+            yield f"rule {rule!r} does not exist in project {project} yet: there is nothing to keep quiet"
     for action in spec.actions:
         if isinstance(action, Notify) and not known("Destination", project, action.notify):
             yield f"destination {action.notify!r} does not exist in project {project} yet: its alerts will fail"

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, get_args
 
 from confluent_kafka import KafkaException
@@ -13,7 +14,9 @@ from schemas.alert import AlertState
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
 from schemas.rule import CommandAction
-from streams.api import commands, datasets, documents, keys, readers, status
+from sinks.sink import Permanent
+from streams import destinations
+from streams.api import commands, datasets, documents, keys, readers, send_test, status
 from streams.api.app import Answer, Call, Endpoint, Handler, openapi
 from streams.api.errors import Refused
 from streams.api.publish import append, in_effect
@@ -218,6 +221,20 @@ async def check_destinations(call: Call) -> Any:
     return {"checks": [result.told() for result in found]}
 
 
+async def test_destination(call: Call) -> Any:
+    """Sends a test message to every recipient of a destination."""
+    name, project, settings = call.path["name"], call.project, call.services.settings
+    try:
+        spec = destinations.find(call.services.config.configuration, project, name)
+    except Permanent as refusal:
+        raise Refused(409, "unreadable", refusal.reason) from refusal
+    if spec is None:
+        raise Refused(404, "not_found", f"there is no destination {name!r} in project {project}")
+    now_ms = time.time_ns() // 1_000_000
+    outcomes = await send_test.send(spec, project, name, settings, os.urandom(16).hex(), now_ms)
+    return {"outcomes": [asdict(outcome) for outcome in outcomes]}
+
+
 async def get_openapi(_: Call) -> Any:
     """Describes the api."""
     return openapi(ENDPOINTS, VERSION)
@@ -241,5 +258,6 @@ ENDPOINTS = (
     *datasets.ENDPOINTS,
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
+    Endpoint("POST", "/api/v1/destinations/{name}/test", "send a test message", test_destination, "admin", ("project",)),
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
 )  # fmt: skip

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
+from functools import partial
 
 import structlog
 import uvloop
@@ -18,7 +19,8 @@ from streams import kafka, observe, topics
 from streams.api import keys
 from streams.api.alerts import AlertFeed
 from streams.api.app import application
-from streams.api.commands import CommandLog
+from streams.api.clicks import Clicks
+from streams.api.commands import CommandLog, command
 from streams.api.endpoints import ENDPOINTS
 from streams.api.judgeval.endpoints import ENDPOINTS as JUDGEVAL
 from streams.api.publish import ConfigLog, RecordLog
@@ -73,10 +75,16 @@ class Api:
             log_enabled=False,
         )
         serving = asyncio.create_task(server.serve())
+        clicks = Clicks(
+            lambda: self.config.configuration, self._settings, self._feed.alerts, partial(command, services)
+        )
+        hearing = asyncio.create_task(clicks.run())
         while not self.stopping.is_set() and not serving.done():
             await asyncio.wait([serving], timeout=0.2)
             self._health.turn()
             self._health.ready()
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
         server.stop()  # type: ignore[no-untyped-call]
         await serving
 

@@ -8,7 +8,22 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, rules, tail, why
+from streams.cli import (
+    alerts,
+    configuration,
+    datasets,
+    destinations,
+    dlq,
+    doctor,
+    jobs,
+    kafka,
+    keys,
+    local,
+    rules,
+    silences,
+    tail,
+    why,
+)
 from streams.cli.failure import Failure
 
 
@@ -61,12 +76,16 @@ PANELS: dict[str, tuple[Command, ...]] = {
         configuration.delete,
         configuration.schema,
     ),
-    "Operations": (doctor.doctor, why.why, rules.audit, kafka.topics, kafka.migrate, tail.tail),
+    "Operations": (doctor.doctor, why.why, rules.audit, destinations.send_test, kafka.topics, kafka.migrate, tail.tail),
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
     "keys": ("API keys.", {"create": keys.create, "ls": keys.ls, "revoke": keys.revoke}),
     "alerts": ("Alerts.", {"ls": alerts.ls, "ack": alerts.ack, "resolve": alerts.resolve, "snooze": alerts.snooze}),
     "rules": ("Rules.", {"ls": rules.ls, "test": rules.run_tests, "backtest": rules.backtest}),
+    "silences": (
+        "Alerts that nobody is told about for a while.",
+        {"ls": silences.ls, "create": silences.create, "expire": silences.expire},
+    ),
     "datasets": ("What rules and people collected.", {"ls": datasets.ls, "export": datasets.export}),
     "dlq": ("Dead letters: what could not be handled.", {"ls": dlq.ls, "show": dlq.show_one, "replay": dlq.replay}),
 }

@@ -56,7 +56,7 @@ def diff(files: FilesOption, project: ProjectOption = None, data_dir: DataDirOpt
 
 
 def get(
-    kind: Annotated[str, typer.Argument(help="scorer, rule, destination or provider")],
+    kind: Annotated[str, typer.Argument(help="scorer, rule, destination, provider or silence")],
     name: Annotated[str | None, typer.Argument(help="of one document")] = None,
     project: ProjectOption = None,
     output: OutputOption = "table",
@@ -75,7 +75,7 @@ def _row(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete(
-    kind: Annotated[str, typer.Argument(help="scorer, rule, destination or provider")],
+    kind: Annotated[str, typer.Argument(help="scorer, rule, destination, provider or silence")],
     name: str,
     project: ProjectOption = None,
     data_dir: DataDirOption = None,

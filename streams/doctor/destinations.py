@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-import urllib.request
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,10 +13,15 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from schemas.documents.destination import EmailSpec
+from sinks.egress import Egress
 from sinks.mail import ADVICE, Mail
 from sinks.message import clean
-from sinks.sink import Permanent, Sink
+from sinks.pagerduty import PagerDuty
+from sinks.sink import Permanent, Sink, Transient
 from sinks.slack import INVITE, REMEDIES, Slack
+from sinks.slack_webhook import SlackWebhook
+from sinks.web import proxy_of
+from sinks.webhook import Webhook, signed
 from streams import destinations
 from streams.doctor.result import Result, finding, ok, unknown
 from streams.logic.configuration import Configuration
@@ -77,8 +82,19 @@ async def _within(what: str, sink: Sink) -> Result:
                     return await slack(what, sink)
                 case Mail():
                     return await mail(what, sink)
+                case PagerDuty():
+                    return await reachable(what, sink.base_url, sink.egress)
+                case SlackWebhook():
+                    return await reachable(what, sink.url, sink.egress)
+                case Webhook():
+                    signed("", 0, b"", sink.secrets)
+                    return await reachable(what, sink.url, sink.egress)
                 case _:
                     return unknown(what, "nothing can be asked of its kind")
+    except Permanent as refusal:
+        return finding(what, *_parted(refusal.reason))
+    except Transient as failure:
+        return unknown(what, failure.reason)
     except TimeoutError:
         return unknown(what, f"no answer within {ANSWER_S:g} s")
 
@@ -89,15 +105,25 @@ def _parted(reason: str) -> tuple[str, str]:
     return value, fix or "correct the destination's document and apply it again"
 
 
+async def reachable(what: str, url: str, egress: Egress) -> Result:
+    """Returns whether a server takes our connection. It knows no question without an alert: `vedette send-test` sends one."""
+    host = urlsplit(url).hostname or ""
+    connector = await egress.connector(url, proxied=proxy_of(url) is not None)
+    try:
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get(url, proxy=proxy_of(url), allow_redirects=False) as answer,
+        ):
+            return ok(what, f"{host} answers ({answer.status} to a request without an alert)")
+    except (aiohttp.ClientError, OSError) as error:
+        return finding(what, f"{host} cannot be reached: {type(error).__name__}", "check the destination's address")
+
+
 async def mail(what: str, server: Mail) -> Result:
     """Returns how a mail server greets us: connection, EHLO, STARTTLS and login; nothing is sent."""
     where = f"{server.host}:{server.port}"
-    connection = aiosmtplib.SMTP(
-        hostname=server.host, port=server.port, use_tls=server.tls == "tls", start_tls=server.tls == "starttls",
-        username=server.username, password=server.password, timeout=ANSWER_S, local_hostname="localhost",
-    )  # fmt: skip
     try:
-        async with connection:
+        async with await replace(server, timeout_s=ANSWER_S).server() as connection:
             await connection.ehlo()
     except aiosmtplib.SMTPAuthenticationError as error:  # its text might repeat what was sent
         return finding(what, f"{where} refuses the login ({error.code})", ADVICE["login"])
@@ -118,34 +144,18 @@ async def mail(what: str, server: Mail) -> Result:
 
 async def slack(what: str, sink: Slack) -> Result:
     """Returns whether the token is good, may post, and reaches the channel; nothing is posted."""
-    if not re.fullmatch(r"[\x21-\x7e]+", sink.token):
-        return finding(
-            what, "the bot token holds characters that no token has", "check the variable that the destination names"
-        )
-    client = _client(sink)
     try:
-        answer = await client.auth_test()
-        scopes = _scopes(answer.headers)
-        if scopes and SCOPE not in scopes:
-            return finding(what, f"the token lacks the scope {SCOPE}", REMEDIES["missing_scope"])
-        return await _channel(
-            what, sink, client, scopes, f"{answer.get('user', 'a bot')} in {answer.get('team', 'a workspace')}"
-        )
+        async with replace(sink, timeout_s=round(ANSWER_S)).client() as client:
+            answer = await client.auth_test()
+            scopes = _scopes(answer.headers)
+            if scopes and SCOPE not in scopes:
+                return finding(what, f"the token lacks the scope {SCOPE}", REMEDIES["missing_scope"])
+            who = f"{answer.get('user', 'a bot')} in {answer.get('team', 'a workspace')}"
+            return await _channel(what, sink, client, scopes, who)
     except SlackApiError as error:
         return _refused(what, str(error.response.get("error", "")))
     except (aiohttp.ClientError, TimeoutError, OSError, AttributeError, ValueError) as error:
         return unknown(what, f"Slack cannot be reached: {type(error).__name__}")
-
-
-def _client(sink: Slack) -> AsyncWebClient:
-    base_url = sink.base_url or AsyncWebClient.BASE_URL
-    client = AsyncWebClient(token=sink.token, base_url=base_url, timeout=round(ANSWER_S), retry_handlers=[])
-    parts = urlsplit(base_url)
-    bypassed = not parts.hostname or urllib.request.proxy_bypass(parts.hostname)
-    client.proxy = (
-        None if bypassed else urllib.request.getproxies().get(parts.scheme)
-    )  # slack_sdk's own choice ignores NO_PROXY
-    return client
 
 
 def _scopes(headers: Any) -> set[str]:

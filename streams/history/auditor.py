@@ -12,14 +12,14 @@ from schemas.rule import RuleEvent
 from schemas.topics import Topic
 from sinks.clickhouse.client import ClickHouse
 from sinks.clickhouse.evaluations import amended, evaluations
-from streams import destinations
-from streams.deliver import rule as rule_of_change
 from streams.history import audit
 from streams.history.audit import Change, Report, Subject
 from streams.history.recorded import Topics, of_rule
 from streams.logic import delivery as deliveries
 from streams.logic.configuration import Configuration, Versioned
 from streams.logic.ledger import Ledger
+from streams.tell import find
+from streams.tell import rule as rule_of_change
 
 SETTLED_MS = 60_000
 """What was ingested less than this ago may be on its way still."""
@@ -121,10 +121,10 @@ class Auditor:
         if oldest > self.since:
             self.report.remarks.append("the ledger keeps what ended for 14 days; older deliveries are in ClickHouse")
         ledger = self._ledger()
-        find = partial(_destination, configuration, self.project)
+        known = partial(find, configuration, self.project)
         for change in recorded.values():
             if oldest <= change.changed_at < self.now - SETTLED_MS:
-                planned = deliveries.plan(change, rule_of_change(configuration, change), find, self.now)
+                planned = deliveries.plan(change, rule_of_change(configuration, change), known, self.now)
                 self.report.compared["deliveries"] += len(planned)
                 self.report.findings += audit.told(planned, ledger)
         self.report.findings += audit.untold(ledger, recorded.keys())
@@ -136,7 +136,3 @@ class Auditor:
             if received.of(Delivery).rule == self.rule:
                 ledger.apply(received.key or b"", received.of(Delivery))
         return ledger.entries
-
-
-def _destination(configuration: Configuration, project: str, name: str) -> deliveries.DestinationSpec | None:
-    return destinations.find(configuration, project, name)

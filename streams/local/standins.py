@@ -90,7 +90,9 @@ class SlackStandIn:
         self._numbers = itertools.count(1)
         handler = type("Handler", (_SlackHandler,), {"stand_in": self})
         self._server = ThreadingHTTPServer((LOOPBACK, port), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="slack-stand-in", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="slack-stand-in", daemon=True
+        )
 
     @property
     def url(self) -> str:

@@ -218,6 +218,7 @@ def environment(known: Facts, data: DataDir, ports: Ports, options: Options) -> 
         "VEDETTE_API_PORT": str(ports.api),
         "VEDETTE_API_URL": known.api,
         "VEDETTE_PUBLIC_URL": os.environ.get("VEDETTE_PUBLIC_URL", known.api),
+        "VEDETTE_PRIVATE_NETWORKS": os.environ.get("VEDETTE_PRIVATE_NETWORKS", '["127.0.0.0/8", "::1"]'),
         "VEDETTE_ENV_ALLOW": os.environ.get("VEDETTE_ENV_ALLOW", '{"*": ["*"]}'),
         "VEDETTE_BOOTSTRAP_ADMIN_KEY_FILE": str(_admin_key_file(data)),
         "VEDETTE_DATA_DIR": str(data.path),

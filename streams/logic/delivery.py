@@ -1,21 +1,20 @@
 """What becomes of an alert change: who is told, when it is tried again, when we give up. All pure: times are arguments."""
 
 from collections.abc import Callable, Iterable
-from typing import Literal, assert_never
+from dataclasses import replace
 
 from schemas.alert import AlertChange
 from schemas.delivery import Delivery
-from schemas.documents.destination import EmailSpec, SlackSpec
+from schemas.documents.destination import DestinationSpec, EmailSpec, PagerDutySpec, SlackSpec, WebhookSpec
 from schemas.documents.rule import AddToDataset, Notify, RuleSpec, SendEmail
 from schemas.ids import hashed, partition_of, record_key
+from streams.logic.quiet import SNOOZED, Quiet
+from streams.logic.telling import DATASET
 
-DestinationSpec = SlackSpec | EmailSpec
 FindDestination = Callable[[str], DestinationSpec | None]
 
 IN_RULE = "email"
 """The destination of addresses that stand in the rule itself."""
-DATASET = "dataset/"
-"""Begins the destination of a dataset: no Destination's name has a slash."""
 PATIENT_ATTEMPTS = 10
 """So often, about nine minutes long, the fields of a subject are waited for before it goes into a dataset without them."""
 
@@ -25,35 +24,42 @@ LONGEST_RETRY_AFTER_MS = 3600_000
 GIVE_UP_AFTER_MS = 24 * 3600_000
 LEAST_ATTEMPTS = 20
 """Before we give up, whatever the clock says: one that jumped a day ahead has not tried for a day."""
+INHIBITION_MS = 5000
+"""So long an alert waits, whose rule others keep quiet, for theirs: one cause often fires both."""
+DIGEST_MS = 15 * 60_000
+"""So long is gathered, once too many mails went, before it is told in one."""
+DIGEST_MOST = 100
+FORGOTTEN_MS = 60_000
+"""An alert that is unknown so long after its change is resolved and forgotten."""
 FORGET_AFTER_MS = 14 * 24 * 3600_000
 """Terminal entries leave the ledger after this time."""
 
-Telling = Literal["page", "edit"]
 
-
-def telling(change: AlertChange) -> Telling:
-    """Returns whether a change is news that pages people, or only edits what they were told.
-
-    Fired and resolved page, and so does a renotified alert as long as nobody has acknowledged it.
-    """
-    match change.kind:
-        case "fired" | "resolved":
-            return "page"
-        case "renotified":
-            return "edit" if change.state == "acknowledged" else "page"
-        case "acknowledged" | "snoozed":
-            return "edit"
-        case _:
-            assert_never(change.kind)
-
-
-def plan(change: AlertChange, spec: RuleSpec, destination: FindDestination, now_ms: int) -> list[Delivery]:
-    """Returns what is to be done about one alert change: one entry per destination and recipient, pending or suppressed.
+def plan(
+    change: AlertChange, spec: RuleSpec, destination: FindDestination, now_ms: int, wait_ms: int = 0
+) -> list[Delivery]:
+    """Returns what is to be done about one alert change: one pending entry per destination and recipient, due in `wait_ms`.
 
     `spec` is the rule at the version that the change names, `destination` finds the newest spec of a destination. A destination that
     does not exist is planned too: sending tells what is wrong.
     """
-    return [_entry(change, name, recipient, now_ms) for name, recipient in _targets(spec, destination)]
+    return [_entry(change, name, recipient, now_ms, wait_ms) for name, recipient in _targets(spec, destination)]
+
+
+def instead(
+    delivery: Delivery, fallback: str, spec: DestinationSpec | None, reason: str, now_ms: int
+) -> list[Delivery]:
+    """Returns the entries that tell a destination's fallback what failed for good at the destination itself.
+
+    They have the keys that the fallback's own tellings of the change have: whoever is told anyway is told once, and a circle of
+    fallbacks ends where it began.
+    """
+    if delivery.alert is None:
+        return []
+    why = f"{delivery.destination} failed: {reason}"
+    found = ("",) if spec is None else recipients(spec)
+    made = [_entry(delivery.alert, fallback, recipient, now_ms, 0) for recipient in found]
+    return [entry.model_copy(update={"instead_of": why, "kept_quiet": delivery.kept_quiet}) for entry in made]
 
 
 def forgotten(appended_at: int, now_ms: int) -> bool:
@@ -62,15 +68,30 @@ def forgotten(appended_at: int, now_ms: int) -> bool:
 
 
 def recipients(spec: DestinationSpec) -> tuple[str, ...]:
-    """Returns whom a destination tells: its channel, or its addresses."""
-    return (spec.channel,) if isinstance(spec, SlackSpec) else spec.to
+    """Returns whom a destination tells: its channel, its addresses, its service or its host."""
+    match spec:
+        case EmailSpec():
+            return spec.to
+        case SlackSpec():
+            return (spec.channel or "incoming webhook",)
+        case PagerDutySpec():
+            return ("pagerduty",)
+        case WebhookSpec():
+            return (spec.host,)
 
 
-def sent(delivery: Delivery, reference: str, now_ms: int) -> Delivery:
-    """Returns the entry after it was told."""
+def sent(delivery: Delivery, reference: str, now_ms: int, note: str = "") -> Delivery:
+    """Returns the entry after it was told; `note` is what else there is to say about it."""
     return _final(
-        delivery, state="sent", reason="", reference=reference, attempts=delivery.attempts + 1, changed_at=now_ms
+        delivery, state="sent", reason=note, reference=reference, attempts=delivery.attempts + 1, changed_at=now_ms
     )
+
+
+def why_now(delivery: Delivery) -> str:
+    """Returns why an entry was told late or at another place, nothing when it was told as planned."""
+    if delivery.instead_of:
+        return f"because {delivery.instead_of}"
+    return f"told late: {delivery.kept_quiet}" if delivery.kept_quiet else ""
 
 
 def failed(delivery: Delivery, reason: str, now_ms: int) -> Delivery:
@@ -81,6 +102,51 @@ def failed(delivery: Delivery, reason: str, now_ms: int) -> Delivery:
 def suppressed(delivery: Delivery, reason: str, now_ms: int) -> Delivery:
     """Returns the entry when people are not to be told, and why."""
     return _final(delivery, state="suppressed", reason=reason, changed_at=now_ms)
+
+
+def waits(delivery: Delivery) -> bool:
+    """Tells whether something is still to be decided about an entry: it is pending, or suppressed until something ends."""
+    return delivery.state == "pending" or (delivery.state == "suppressed" and delivery.alert is not None)
+
+
+def decisions(delivery: Delivery) -> int:
+    """Returns how much has been decided about an entry that waits: of two records of it the one with more is the newer one."""
+    return delivery.attempts + delivery.looks
+
+
+def held(delivery: Delivery, quiet: Quiet, now_ms: int) -> Delivery:
+    """Returns the entry while people are not to be told: suppressed, and told when the quiet ends if its alert goes on."""
+    return _looked_at(
+        delivery, now_ms, state="suppressed", reason=quiet.reason, kept_quiet=quiet.reason, due_at=quiet.until
+    )
+
+
+def snoozed(delivery: Delivery, now_ms: int, reference: str = "") -> Delivery:
+    """Returns the entry of a snooze after it was shown, if it could be: what it ends with is a page."""
+    until = delivery.alert.until if delivery.alert else 0
+    return held(delivery, replace(SNOOZED, until=until), now_ms).model_copy(update={"reference": reference})
+
+
+def reviewed(delivery: Delivery, newest: AlertChange | None, quiet: Quiet | None, now_ms: int) -> Delivery | None:
+    """Returns what becomes of an entry that is kept quiet, or None when it stays as it is.
+
+    `newest` is the alert's newest change as far as it was read, `quiet` what keeps the entry quiet now. When the quiet ends, an alert
+    that goes on is told, by its newest change alone; when something else happened to the alert meanwhile, that is told or not in its
+    own entry.
+    """
+    if newest is None and now_ms - delivery.changed_at > FORGOTTEN_MS:
+        return suppressed(delivery, f"{delivery.reason}; then its alert was over", now_ms)
+    if newest is not None and newest.change > delivery.change:
+        return suppressed(delivery, f"{delivery.reason}; then the alert was {newest.kind}", now_ms)
+    if quiet is None:
+        return _looked_at(delivery, now_ms, state="pending", reason="", due_at=now_ms, planned_at=now_ms)
+    return held(delivery, quiet, now_ms) if quiet.reason != delivery.reason else None
+
+
+def gathered(delivery: Delivery, now_ms: int) -> Delivery:
+    """Returns the entry while it waits for others, to be told with them in one mail."""
+    due_at = delivery.planned_at + DIGEST_MS
+    return _looked_at(delivery, now_ms, reason="gathered: too many mails went within the hour", due_at=due_at)
 
 
 def retry(delivery: Delivery, reason: str, retry_after_s: float | None, now_ms: int) -> Delivery:
@@ -103,27 +169,6 @@ def wait_s(delivery: Delivery, now_ms: int) -> float:
     """Returns how long an entry has to wait. One that is due later than any pause is long comes from a clock that was ahead: it waits no more."""
     wait_ms = delivery.due_at - now_ms
     return wait_ms / 1000 if 0 < wait_ms <= LONGEST_RETRY_AFTER_MS else 0.0
-
-
-def not_told(change: AlertChange, spec: DestinationSpec, reference: str) -> str | None:
-    """Returns why a change is not to be told at all, or None. `reference` names the alert's earlier message at this destination."""
-    if change.kind == "renotified" and change.until > change.changed_at:
-        return "the alert is snoozed"
-    if telling(change) == "page":
-        return None
-    if isinstance(spec, EmailSpec):
-        return f"{change.kind} while {change.state}: mail is sent when an alert fires or resolves"
-    return None if reference else "there is no earlier message to edit"
-
-
-def dataset_of(delivery: Delivery) -> str:
-    """Returns the dataset that an entry fills, nothing when it tells people."""
-    return delivery.destination.removeprefix(DATASET) if delivery.destination.startswith(DATASET) else ""
-
-
-def adds_nothing(change: AlertChange) -> str | None:
-    """Returns why a change brings a dataset nothing, or None: only what fires or resolves tells of new matches."""
-    return None if change.kind in ("fired", "renotified", "resolved") else f"{change.kind} adds nothing to a dataset"
 
 
 def key(delivery: Delivery) -> bytes:
@@ -151,7 +196,7 @@ def _targets_of(action: Notify | SendEmail | AddToDataset, destination: FindDest
     return [(DATASET + action.dataset, "")]
 
 
-def _entry(change: AlertChange, destination: str, recipient: str, now_ms: int) -> Delivery:
+def _entry(change: AlertChange, destination: str, recipient: str, now_ms: int, wait_ms: int) -> Delivery:
     return Delivery(
         project=change.project,
         destination=destination,
@@ -161,7 +206,7 @@ def _entry(change: AlertChange, destination: str, recipient: str, now_ms: int) -
         state="pending",
         rule=change.rule,
         group_key=change.group_key,
-        due_at=now_ms,
+        due_at=now_ms + wait_ms,
         planned_at=now_ms,
         changed_at=now_ms,
         alert=change,
@@ -170,6 +215,10 @@ def _entry(change: AlertChange, destination: str, recipient: str, now_ms: int) -
 
 def _final(delivery: Delivery, **changed: object) -> Delivery:
     return delivery.model_copy(update={**changed, "due_at": 0, "alert": None})
+
+
+def _looked_at(delivery: Delivery, now_ms: int, **changed: object) -> Delivery:
+    return delivery.model_copy(update={**changed, "looks": delivery.looks + 1, "changed_at": now_ms})
 
 
 def _pause_ms(delivery: Delivery) -> int:

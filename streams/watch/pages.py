@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import structlog
 from pydantic import Field, TypeAdapter
 
-from schemas.documents.destination import EmailSpec, SlackSpec
+from schemas.documents.destination import DestinationSpec
 from schemas.ids import hashed
 from sinks.message import Message, utc
 from sinks.sink import Permanent, Sink, Transient
@@ -17,7 +17,7 @@ from streams.watch.stages import STAGES, News
 
 log = structlog.get_logger()
 
-_SPECS: TypeAdapter[Any] = TypeAdapter(list[Annotated[SlackSpec | EmailSpec, Field(discriminator="type")]])
+_SPECS: TypeAdapter[Any] = TypeAdapter(list[Annotated[DestinationSpec, Field(discriminator="type")]])
 
 Page = tuple[Sink, str]
 """A destination and its recipient."""

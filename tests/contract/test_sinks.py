@@ -8,21 +8,45 @@ import pytest
 
 from sinks.mail import Mail
 from sinks.message import compose
+from sinks.pagerduty import PagerDuty
 from sinks.sink import Permanent, Sink, Transient
 from sinks.slack import Slack
+from sinks.slack_webhook import SlackWebhook
 from sinks.testing import FIRED, RESOLVED, RULE, Recorder
+from sinks.webhook import Webhook
 from streams.local.standins import SlackReply, SlackStandIn, SmtpStandIn, slack_reply
+from tests.support.receiver import LOOPBACK, Receiver, Reply, pagerduty_reply
 
 Mood = Literal["well", "busy", "refusing"]
 SLACK = {"busy": SlackReply({"ok": False}, 503), "refusing": SlackReply({"ok": False, "error": "is_archived"})}
 SMTP = {"well": "250 OK", "busy": "451 later", "refusing": "550 never"}
+HTTP = {"busy": Reply(503), "refusing": Reply(400)}
+HOOK = {"well": Reply(), "busy": Reply(429), "refusing": Reply(403, b"action_prohibited")}
 FAKE = {"well": (), "busy": (Transient("later"),), "refusing": (Permanent("never"),)}
 
 
 @contextmanager
 def slack(mood: Mood) -> Iterator[Sink]:
     with SlackStandIn(respond=lambda call: SLACK.get(mood) or slack_reply(call)) as server:
-        yield Slack("xoxb-1", "#agents", server.url)
+        yield Slack("xoxb-1", "#agents", server.url, egress=LOOPBACK)
+
+
+@contextmanager
+def slack_webhook(mood: Mood) -> Iterator[Sink]:
+    with Receiver(lambda _: HOOK[mood]) as server:
+        yield SlackWebhook(server.url, LOOPBACK)
+
+
+@contextmanager
+def pagerduty(mood: Mood) -> Iterator[Sink]:
+    with Receiver(lambda request: HTTP.get(mood) or pagerduty_reply(request)) as server:
+        yield PagerDuty("k" * 32, server.url, LOOPBACK)
+
+
+@contextmanager
+def webhook(mood: Mood) -> Iterator[Sink]:
+    with Receiver(lambda _: HTTP.get(mood) or Reply(204, b"")) as server:
+        yield Webhook(server.url, ("whsec_" + "c2VjcmV0" * 4,), LOOPBACK)
 
 
 @contextmanager
@@ -37,7 +61,7 @@ def recorder(mood: Mood) -> Iterator[Sink]:
 
 
 Place = Callable[[Mood], AbstractContextManager[Sink]]
-each_sink = pytest.mark.parametrize("place", [slack, mail, recorder])
+each_sink = pytest.mark.parametrize("place", [slack, slack_webhook, mail, pagerduty, webhook, recorder])
 
 
 @each_sink

@@ -1,114 +1,30 @@
 """The whole job as a process, on a real Kafka: told at least once, terminal once, whenever it is killed."""
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
-from schemas.alert import AlertChange
-from schemas.codec import Schemas, encode
-from schemas.config import ConfigEntry
-from schemas.delivery import Delivery
-from schemas.documents.base import canonical_spec
-from schemas.documents.rule import RuleSpec
-from schemas.ids import record_key
-from schemas.record import Record
-from schemas.topics import Topic
-from sinks.testing import FIRED, RENOTIFIED, RESOLVED, RULE
-from streams import kafka as clients
-from streams import schema_topic, topics
+from schemas.documents.silence import SilenceSpec
+from sinks.testing import FIRED, RENOTIFIED, RESOLVED
 from streams.local.standins import SlackCall, SlackReply, SlackStandIn, SmtpStandIn, slack_reply
 from streams.settings import Settings
+from tests.support.deliver import PATIENCE_S, Deliver
 
 pytestmark = pytest.mark.integration
-
-PROJECT = "default"
-PATIENCE_S = 40
-
-
-class Deliver:
-    """An installation with only deliver in it: its topics, its process, and what the ledger says."""
-
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self.settings = settings
-        self.log = log
-        self.processes: list[subprocess.Popen[bytes]] = []
-        topics.create(settings)
-        self._producer: Producer = clients.producer(settings)
-        schema_topic.publish(settings, self._producer, AlertChange, ConfigEntry)
-
-    def start(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            env = {**os.environ, **self.settings.environment(), "SLACK": "xoxb-1"}
-            process = subprocess.Popen([sys.executable, "-m", "streams.deliver"], env=env, stderr=log)
-        self.processes.append(process)
-        return process
-
-    def stop(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait(10)
-
-    def write(self, topic: Topic, key: bytes, record: Record) -> None:
-        self._producer.produce(clients.topic_name(self.settings, topic), key=key, value=encode(record))
-        assert self._producer.flush(30) == 0
-
-    def configure(self, kind: str, name: str, version: str, spec: bytes) -> None:
-        entry = ConfigEntry(project=PROJECT, kind=kind, name=name, version=version, spec=spec)
-        self.write(Topic.CONFIG, record_key(PROJECT, kind, name, version), entry)
-
-    def slack(self, name: str, server: SlackStandIn) -> None:
-        spec = {"type": "slack", "token": {"env": "SLACK"}, "channel": f"#{name}", "base_url": server.url}
-        self.configure("Destination", name, "1", orjson.dumps(spec))
-
-    def rule(self, *actions: Mapping[str, object]) -> None:
-        spec = RuleSpec.model_validate({**RULE.model_dump(by_alias=True), "actions": actions})
-        self.configure("Rule", FIRED.rule, FIRED.rule_version, canonical_spec(spec))
-
-    def alert(self, *changes: AlertChange) -> None:
-        for change in changes:
-            self.write(Topic.ALERTS, record_key(PROJECT, change.rule, change.group), change)
-
-    def history(self) -> list[tuple[bytes, Delivery]]:
-        """Everything on the ledger, partition after partition."""
-        name = clients.topic_name(self.settings, Topic.DELIVERIES)
-        consumer: Consumer = clients.consumer(self.settings, "test", **{"enable.partition.eof": True})
-        consumer.assign([TopicPartition(name, n, OFFSET_BEGINNING) for n in range(self.settings.partitions)])
-        found, ended, schemas = [], 0, Schemas()
-        while ended < self.settings.partitions:
-            for message in consumer.consume(100, timeout=1):
-                if message.error():
-                    ended += 1
-                else:
-                    found.append((message.key() or b"", schemas.decode(Delivery, message.value() or b"")))
-        consumer.close()
-        return found
-
-    def states(self) -> dict[tuple[str, str, int], str]:
-        return {(e.destination, e.recipient, e.change): e.state for _, e in self.history()}
-
-    def states_of_all(self) -> dict[bytes, str]:
-        """The state of every entry by its key."""
-        return {key: entry.state for key, entry in self.history()}
-
-    def until(self, done: Callable[[], bool]) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while not done():
-            assert time.monotonic() < end, self.log.read_text()
-            time.sleep(0.1)
 
 
 @pytest.fixture
 def installation(kafka: str, topic_prefix: str, tmp_path: Path) -> Iterator[Deliver]:
-    settings = Settings(bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2, env_allow={"*": ["SLACK"]})
+    settings = Settings(
+        bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2,
+        env_allow={"*": ["SLACK"]}, private_networks=["127.0.0.0/8"],
+    )  # fmt: skip
     deliver = Deliver(settings, tmp_path / "deliver.log")
     yield deliver
     deliver.stop()
@@ -215,6 +131,32 @@ def test_two_processes_share_the_destinations_and_one_takes_over_from_the_other(
     assert "ledger record skipped" not in installation.log.read_text()
 
 
+def test_a_silenced_alert_is_told_when_the_silence_ends_though_the_process_began_anew(installation: Deliver) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    silence = SilenceSpec.model_validate({"rule": FIRED.rule, "ends": ends, "reason": "maintenance"})
+    with SlackStandIn() as slack:
+        installation.slack("oncall-slack", slack)
+        installation.rule({"notify": "oncall-slack"})
+        installation.configure("Silence", "night", "1", silence.model_dump_json().encode())
+        process = installation.start()
+        installation.alert(FIRED)
+        installation.until(lambda: list(installation.states().values()) == ["suppressed"])
+        process.terminate()
+        process.wait(20)
+        installation.alert(RENOTIFIED)
+        installation.start()
+        installation.until(lambda: list(installation.states().values()) == ["suppressed"] * 2)
+        assert slack.calls == []
+        over = silence.model_copy(update={"ends": datetime.now(UTC)})
+        installation.configure("Silence", "night", "2", over.model_dump_json().encode())
+        installation.until(lambda: sorted(installation.states().values()) == ["sent", "suppressed"])
+    assert len(slack.calls) == 1
+    fired, renotified = sorted(installation.newest_of_all(), key=lambda entry: entry.change)
+    assert fired.reason.endswith("maintenance; then the alert was renotified")
+    assert (renotified.state, renotified.kept_quiet) == ("sent", fired.reason.partition("; then")[0])
+    assert slack.calls[0].arguments["text"].startswith("Still firing")
+
+
 @pytest.mark.faults
 def test_killed_again_and_again_it_tells_every_change_in_order(installation: Deliver) -> None:
     names = [f"d{n}" for n in range(6)]
@@ -237,7 +179,10 @@ def test_killed_again_and_again_it_tells_every_change_in_order(installation: Del
             process.wait(10)
         installation.start()
         expected = len(names) * len(alerts) * 3
-        installation.until(lambda: sorted(installation.states_of_all().values()) == ["sent"] * expected)
+        a_message_a_second = len(alerts) * 3 + PATIENCE_S
+        installation.until(
+            lambda: sorted(installation.states_of_all().values()) == ["sent"] * expected, a_message_a_second
+        )
     told: dict[tuple[str, str], list[int]] = {}
     for call in slack.calls:
         if call.method == "chat.postMessage":

@@ -197,7 +197,9 @@ def test_destinations_are_asked_by_the_api_which_has_their_secrets(
 ) -> None:
     key, file = new_key(b"s" * 32, b"admin1"), tmp_path_factory.mktemp("key") / "admin"
     file.write_text(key)
-    settings = Settings(bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2)
+    settings = Settings(
+        bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2, private_networks=["127.0.0.0/8"]
+    )
     installation = Installation(settings, file.parent)
     port = free_port()
     installation.start("streams.api.job", ready=False, api_port=port, bootstrap_admin_key_file=file)
@@ -210,7 +212,7 @@ def test_destinations_are_asked_by_the_api_which_has_their_secrets(
         assert states(found, "api") == {"api": {"ok"}}
         (post,) = bad(found["destinations"])
         assert post["what"] == "destination 'post' of project default"
-        assert post["value"] == "127.0.0.1:1 cannot be reached: SMTPConnectError"
+        assert post["value"] == "127.0.0.1:1 cannot be reached: ConnectionRefusedError"
     finally:
         installation.stop()
 

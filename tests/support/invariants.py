@@ -59,7 +59,7 @@ spec: {{type: slack, token: {{env: SLACK_BOT_TOKEN}}, channel: "#agents", base_u
 apiVersion: vedette/v1
 kind: Destination
 metadata: {{name: mail, project: shop}}
-spec: {{type: email, to: [oncall@example.com], from: vedette@example.com, smtp: {{host: 127.0.0.1, port: {smtp}, tls: none}}}}
+spec: {{type: email, digest_above: 1000, to: [oncall@example.com], from: vedette@example.com, smtp: {{host: 127.0.0.1, port: {smtp}, tls: none}}}}
 ---
 apiVersion: vedette/v1
 kind: Rule

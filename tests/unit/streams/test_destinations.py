@@ -5,6 +5,7 @@ from pydantic import SecretStr
 
 from schemas.config import ConfigEntry
 from schemas.documents.destination import EmailSpec
+from sinks.egress import PUBLIC
 from sinks.mail import Mail
 from sinks.sink import Permanent
 from sinks.slack import Slack
@@ -31,7 +32,7 @@ def test_a_destination_becomes_its_sink_with_its_secrets(monkeypatch: pytest.Mon
     configuration = configured(slack=SLACK, mail=MAIL)
     slack, mail = (destinations.of_entry(configuration, "p", name, "a@x.org") for name in ("slack", "mail"))
     assert destinations.sink(slack, "p", settings) == Slack("xoxb-1", "#agents", "http://127.0.0.1/api/")
-    assert destinations.sink(mail, "p", settings) == Mail("mx", "v@x.org", 25, "none", "u")
+    assert destinations.sink(mail, "p", settings) == Mail("mx", "v@x.org", 25, "none", "u", egress=PUBLIC)
 
 
 def test_an_address_in_a_rule_needs_no_destination_but_uses_one_named_email() -> None:

@@ -55,7 +55,6 @@ rules.yaml:11:1: kind: 'Ruel' is no kind; did you mean `Rule`?
 rules.yaml:15:12: metadata.name: 'a/b' cannot be a name: use 1 to 200 characters without @, / and control characters
 rules.yaml:16:1: spec: 'slak' is unknown; did you mean `slack`?
 rules.yaml:21:21: spec.token: is a secret; write {env: NAME} and set NAME in the environment
-rules.yaml:21:1: spec: `channel` is missing
 rules.yaml:23:1: apiVersion: should be 'vedette/v1'
 rules.yaml:30:7: spec.online[0].sampling_rate: should be less than or equal to 1
 rules.yaml:1:1: is no document; a document has apiVersion, kind, metadata and spec
@@ -215,5 +214,5 @@ def test_a_problem_without_a_place_in_the_file_is_told_at_the_document() -> None
     with pytest.raises(Invalid) as error:
         check({})
     assert source.explain(error.value.problems[0]) == (
-        "f.yaml:7:2: `kind` is missing; there are Scorer, Destination, Provider, Rule"
+        "f.yaml:7:2: `kind` is missing; there are Scorer, Destination, Provider, Rule, Silence"
     )

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from typer.testing import CliRunner, Result
 
 from schemas.alert import AlertChange
 from schemas.codec import encode
@@ -20,9 +22,11 @@ from streams import kafka as kafka_clients
 from streams import schema_topic, topics
 from streams.api.endpoints import ENDPOINTS
 from streams.api.job import Api
+from streams.cli.app import app
 from streams.cli.client import ApiError, Client
 from streams.config_feed import ConfigFeed
 from streams.local.ports import free_port
+from streams.local.standins import SmtpStandIn
 from streams.observe import Health
 from streams.settings import Settings
 
@@ -43,7 +47,7 @@ def settings(kafka: str, topic_prefix: str, tmp_path: Path) -> Settings:
     file.write_text(ADMIN + "\n")
     made = Settings(
         bootstrap_servers=kafka, topic_prefix=topic_prefix, partitions=2, api_port=free_port(),
-        bootstrap_admin_key_file=file, env_allow={"*": ["*"]},
+        bootstrap_admin_key_file=file, env_allow={"*": ["*"]}, private_networks=["127.0.0.0/8"],
     )  # fmt: skip
     topics.create(made)
     return made
@@ -113,6 +117,38 @@ def test_one_bad_document_keeps_all_others_out(settings: Settings) -> None:
         with pytest.raises(ApiError, match=r"nothing was applied: document 2: spec\.type: no scorer type 'contians'"):
             api.put("/api/v1/documents", [scorer("good"), scorer("bad", type="contians")])
         assert api.get("/api/v1/documents")["documents"] == []
+
+
+def test_a_silence_is_made_listed_and_ended_and_a_destination_tested_from_the_command_line(settings: Settings) -> None:
+    with running(settings) as api, SmtpStandIn(admit=lambda to: "550 no" if to.startswith("b") else "250 OK") as smtp:
+        env = {"VEDETTE_API_URL": api.url, "VEDETTE_ADMIN_KEY": ADMIN, "USER": "ada", "SUDO_USER": ""}
+
+        def command(*words: str) -> Result:
+            return CliRunner(env=env).invoke(app, words)
+
+        given = ("--rule", "R", "--group", "agent=Clerk", "--reason", "upgrade", "--name", "night")
+        assert command("silences", "create", *given).exit_code == 2  # no end
+        made = command("silences", "create", *given, "--for", "2h")
+        assert (made.exit_code, made.stdout) == (0, "night\n")
+        assert "rule 'R' does not exist" in made.stderr
+        (listed,) = orjson.loads(command("silences", "ls", "-o", "json").stdout)
+        assert (listed["state"], listed["matches"], listed["by"]) == ("holds", "rule=R, agent=Clerk", "ada")
+        assert command("silences", "expire", "night").exit_code == 0
+        (listed,) = orjson.loads(command("silences", "ls", "-o", "json").stdout)
+        assert listed["state"] == "over"
+        assert command("silences", "expire", "day").exit_code == 1
+        spec = {
+            "type": "email",
+            "to": ["a@x.org", "b@x.org"],
+            "smtp": {"host": "127.0.0.1", "port": smtp.port, "tls": "none"},
+        }
+        wrong = {"apiVersion": "vedette/v1", "kind": "Destination", "metadata": {"name": "post"}, "spec": spec}
+        with pytest.raises(ApiError, match=r"spec\.template\.text: line 2: undefined value"):
+            api.put("/api/v1/documents", [{**wrong, "spec": {**spec, "template": {"text": "x\n{{ nobody }}"}}}])
+        api.put("/api/v1/documents", [wrong])
+        tested = command("send-test", "post", "-o", "json")
+        assert (tested.exit_code, [one["state"] for one in orjson.loads(tested.stdout)]) == (1, ["sent", "failed"])
+        assert "there is no destination 'gone'" in command("send-test", "gone").stderr
 
 
 def test_two_projects_do_not_cross(settings: Settings) -> None:

@@ -13,12 +13,14 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from pydantic import BaseModel, SecretStr
 
-from schemas.documents.destination import EmailSpec, SlackSpec
+from schemas.documents.base import EnvRef
+from schemas.documents.destination import EmailSpec, PagerDutySpec, SlackSpec, WebhookSpec
 from sinks.mail import Mail
 from sinks.slack import Slack
 from streams.doctor import destinations
 from streams.local.ports import free_port
 from streams.settings import Settings
+from tests.support.receiver import LOOPBACK, Receiver
 from tests.support.records import configured
 
 Answer = Mapping[str, Any]
@@ -78,7 +80,7 @@ async def test_slack_is_asked_for_its_token_its_scopes_and_the_channel(
     answers: Mapping[str, Answer], scopes: str, state: str, said: str
 ) -> None:
     with slack(answers, scopes) as (url, called):
-        result = await destinations.slack("it", Slack("xoxb-secret", "C0123456789", url))
+        result = await destinations.slack("it", Slack("xoxb-secret", "C0123456789", url, egress=LOOPBACK))
     assert (result.state, said in result.value) == (state, True), result
     assert bool(result.fix) == (state == "finding" or "cannot be told" in said)
     assert "secret" not in str(result)
@@ -88,13 +90,15 @@ async def test_slack_is_asked_for_its_token_its_scopes_and_the_channel(
 async def test_a_channel_is_found_by_its_name_on_a_later_page() -> None:
     pages = {"ok": True, "channels": [{"name": "other"}, CHANNEL], "response_metadata": {"next_cursor": ""}}
     with slack({"auth.test": HERE, "conversations.list": pages}) as (url, _):
-        found = await destinations.slack("it", Slack("xoxb-secret", "#agents", url))
-        missing = await destinations.slack("it", Slack("xoxb-secret", "#nobody", url))
+        found = await destinations.slack("it", Slack("xoxb-secret", "#agents", url, egress=LOOPBACK))
+        missing = await destinations.slack("it", Slack("xoxb-secret", "#nobody", url, egress=LOOPBACK))
     assert (found.state, missing.state, missing.value) == ("ok", "finding", "vedette in Acme sees no channel #nobody")
 
 
 async def test_slack_that_is_away_says_nothing_about_the_token() -> None:
-    result = await destinations.slack("it", Slack("xoxb-secret", "#a", f"http://127.0.0.1:{free_port()}/api/"))
+    result = await destinations.slack(
+        "it", Slack("xoxb-secret", "#a", f"http://127.0.0.1:{free_port()}/api/", egress=LOOPBACK)
+    )
     assert (result.state, result.value) == ("unknown", "Slack cannot be reached: ClientConnectorError")
 
 
@@ -153,3 +157,26 @@ async def test_the_operators_own_mail_server_is_asked_once() -> None:
     assert (by_own.state, by_own.value, own.state) == ("ok", "by VEDETTE_SMTP_URL", "ok")
     (wrong,) = await destinations.check_own(Settings(smtp_url=SecretStr("http://nonsense")))
     assert (wrong.state, await destinations.check_own(Settings())) == ("finding", [])
+
+
+async def test_places_that_know_no_question_are_only_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("PD", "p" * 32), ("WH", "whsec_" + "c2VjcmV0" * 4), ("BAD", "x")):
+        monkeypatch.setenv(name, value)
+    settings = Settings(env_allow={"*": ["PD", "WH", "BAD"]}, private_networks=["127.0.0.1"])
+    with Receiver() as server:
+        away = f"http://127.0.0.1:{free_port()}/"
+        configuration = configured(
+            destination("a", PagerDutySpec(type="pagerduty", routing_key=EnvRef(env="PD"), base_url=server.url)),
+            destination("b", WebhookSpec(type="webhook", url=server.url, secret=EnvRef(env="WH"))),
+            destination("c", WebhookSpec(type="webhook", url=server.url, secret=EnvRef(env="BAD"))),
+            destination("d", WebhookSpec(type="webhook", url=away, secret=EnvRef(env="WH"))),
+            destination("e", WebhookSpec(type="webhook", url="https://10.1.2.3/", secret=EnvRef(env="WH"))),
+        )
+        found = await destinations.check(configuration, ["default"], settings)
+    assert [result.state for result in found] == ["ok", "ok", "finding", "finding", "finding"]
+    assert server.asked == []
+    assert [result.value for result in found[2:]] == [
+        "the webhook's secret is none",
+        "127.0.0.1 cannot be reached: ClientConnectorError",
+        "10.1.2.3 is refused",
+    ]

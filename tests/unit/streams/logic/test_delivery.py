@@ -4,17 +4,19 @@ import pytest
 
 from schemas.alert import AlertChange
 from schemas.delivery import Delivery
-from schemas.documents.destination import EmailSpec, SlackSpec
+from schemas.documents.destination import DestinationSpec, EmailSpec, SlackSpec
 from schemas.documents.rule import RuleSpec
 from schemas.ids import partition_of
 from sinks.testing import ACKNOWLEDGED, FIRED, RENOTIFIED, RESOLVED, RULE
 from streams.logic import delivery as deliveries
+from streams.logic import telling
 from streams.logic.ledger import Ledger
+from streams.logic.quiet import Quiet
 
 NOW = 1_767_225_700_000
 SLACK = SlackSpec.model_validate({"type": "slack", "token": {"env": "T"}, "channel": "#agents"})
 MAIL = EmailSpec(type="email", to=("oncall@example.com", "lead@example.com"))
-DESTINATIONS: dict[str, deliveries.DestinationSpec] = {"oncall-slack": SLACK, "oncall-mail": MAIL}
+DESTINATIONS: dict[str, DestinationSpec] = {"oncall-slack": SLACK, "oncall-mail": MAIL}
 
 
 def planned(change: AlertChange = FIRED, actions: list[object] | None = None) -> list[Delivery]:
@@ -59,12 +61,12 @@ def test_nobody_is_told_twice_and_a_dataset_and_an_unknown_destination_are_plann
     entries = planned(actions=list(actions))
     targets = [(entry.destination, entry.recipient) for entry in entries]
     assert targets == [("email", "a@x.org"), ("dataset/kept", ""), ("gone", "")]
-    assert [deliveries.dataset_of(entry) for entry in entries] == ["", "kept", ""]
+    assert [telling.dataset_of(entry) for entry in entries] == ["", "kept", ""]
 
 
 def test_only_what_fires_or_resolves_adds_to_a_dataset() -> None:
-    assert [deliveries.adds_nothing(change) for change in (FIRED, RENOTIFIED, RESOLVED)] == [None] * 3
-    assert deliveries.adds_nothing(ACKNOWLEDGED) == "acknowledged adds nothing to a dataset"
+    assert [telling.adds_nothing(change) for change in (FIRED, RENOTIFIED, RESOLVED)] == [None] * 3
+    assert telling.adds_nothing(ACKNOWLEDGED) == "acknowledged adds nothing to a dataset"
 
 
 def test_an_entry_stands_where_its_destination_stands() -> None:
@@ -133,22 +135,72 @@ def test_what_is_sent_keeps_its_reference_and_no_longer_its_alert() -> None:
 def test_fired_resolved_and_unanswered_renotifications_page_and_the_rest_edits() -> None:
     answered = RENOTIFIED.model_copy(update={"state": "acknowledged"})
     changes = (FIRED, RENOTIFIED, answered, ACKNOWLEDGED, RESOLVED)
-    assert [deliveries.telling(change) for change in changes] == ["page", "page", "edit", "edit", "page"]
+    assert [telling.telling(change) for change in changes] == ["page", "page", "edit", "edit", "page"]
+
+
+def not_told(change: AlertChange, spec: DestinationSpec, reference: str, *, untold: bool = False) -> str | None:
+    (entry,) = planned(change, [{"notify": "oncall-slack"}])
+    return telling.not_told(entry, spec, reference, untold=untold)
 
 
 def test_an_edit_is_suppressed_where_nothing_can_be_edited() -> None:
-    assert deliveries.not_told(ACKNOWLEDGED, SLACK, "C1,17.1") is None
-    assert deliveries.not_told(ACKNOWLEDGED, SLACK, "") == "there is no earlier message to edit"
+    assert not_told(ACKNOWLEDGED, SLACK, "C1,17.1") is None
+    assert not_told(ACKNOWLEDGED, SLACK, "") == "there is no earlier message to edit"
     reason = "acknowledged while acknowledged: mail is sent when an alert fires or resolves"
-    assert deliveries.not_told(ACKNOWLEDGED, MAIL, "<id>") == reason
-    assert deliveries.not_told(RESOLVED, MAIL, "") is None
+    assert not_told(ACKNOWLEDGED, MAIL, "<id>") == reason
+    hook = SlackSpec.model_validate({"type": "slack", "webhook_url": {"env": "T"}})
+    assert not_told(ACKNOWLEDGED, hook, "x") == "acknowledged while acknowledged: an incoming webhook edits no message"
 
 
-def test_a_snoozed_alert_that_fires_again_is_suppressed_until_the_snooze_ends() -> None:
-    snoozed = RENOTIFIED.model_copy(update={"until": RENOTIFIED.changed_at + 1})
-    over = RENOTIFIED.model_copy(update={"until": RENOTIFIED.changed_at})
-    assert deliveries.not_told(snoozed, SLACK, "C1,17.1") == "the alert is snoozed"
-    assert deliveries.not_told(over, SLACK, "C1,17.1") is None
+def test_an_end_is_told_to_whoever_may_have_heard_of_the_beginning() -> None:
+    assert not_told(RESOLVED, MAIL, "") is None
+    assert not_told(RESOLVED, MAIL, "", untold=True) == "it resolved before anybody was told that it fired"
+
+
+QUIET = Quiet("a silence", NOW + 60_000)
+
+
+def test_what_is_kept_quiet_is_suppressed_and_told_when_the_quiet_ends() -> None:
+    (entry,) = planned(FIRED, [{"notify": "oncall-slack"}])
+    held = deliveries.held(entry, QUIET, NOW)
+    assert (held.state, held.reason, held.due_at, deliveries.waits(held)) == (
+        "suppressed",
+        "a silence",
+        QUIET.until,
+        True,
+    )
+    assert deliveries.reviewed(held, FIRED, QUIET, NOW + 1) is None
+    told = deliveries.reviewed(held, FIRED, None, NOW + 60_000)
+    assert told is not None
+    assert (told.state, told.kept_quiet, told.planned_at) == ("pending", "a silence", NOW + 60_000)
+    other = deliveries.reviewed(held, FIRED, Quiet("outside the schedule"), NOW + 1)
+    assert other is not None
+    assert (other.state, other.reason) == ("suppressed", "outside the schedule")
+
+
+def test_what_happened_meanwhile_is_told_by_its_own_entry_alone() -> None:
+    (entry,) = planned(FIRED, [{"notify": "oncall-slack"}])
+    held = deliveries.held(entry, QUIET, NOW)
+    for change, kind in ((RENOTIFIED, "renotified"), (ACKNOWLEDGED, "acknowledged"), (RESOLVED, "resolved")):
+        over = deliveries.reviewed(held, change, None, NOW + 1)
+        assert over is not None
+        assert (over.state, over.reason, deliveries.waits(over)) == (
+            "suppressed",
+            f"a silence; then the alert was {kind}",
+            False,
+        )
+    assert deliveries.reviewed(held, None, QUIET, NOW + 1) is None  # its alert may not have been read yet
+    forgotten = deliveries.reviewed(held, None, None, NOW + deliveries.FORGOTTEN_MS + 1)
+    assert forgotten is not None
+    assert forgotten.reason == "a silence; then its alert was over"
+
+
+def test_a_fallback_gets_the_entry_that_it_would_have_anyway() -> None:
+    (entry,) = planned(FIRED, [{"notify": "oncall-slack"}])
+    instead = deliveries.instead(entry, "oncall-mail", MAIL, "Slack says token_revoked", NOW)
+    own = planned(FIRED, [{"notify": "oncall-mail"}])
+    assert [deliveries.key(one) for one in instead] == [deliveries.key(one) for one in own]
+    assert {one.instead_of for one in instead} == {"oncall-slack failed: Slack says token_revoked"}
 
 
 def test_a_later_change_waits_for_the_earlier_one_but_not_for_another_recipient() -> None:
