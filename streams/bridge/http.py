@@ -186,7 +186,7 @@ class Bridge:
         accept = partial(signal.accept, plain, self.limits, is_json=kind == JSON)
         accepted = await self._aside(len(plain), accept)
         if accepted.records:
-            await self._publish([Outgoing(signal.topic, accepted.key, record, marks) for record in accepted.records])
+            await self._publish([Outgoing(signal.topic, None, record, marks) for record in accepted.records])
         signal.kept.inc(accepted.spans)
         metrics.BYTES.inc(len(plain))
         for reason, number in accepted.rejected.items():

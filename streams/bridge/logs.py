@@ -27,7 +27,7 @@ TOO_DENSE = f"a log record may have {SPAN_FIELDS} attributes"
 
 NAME_BYTES = 256
 """No name of an event takes more."""
-NOTHING = Accepted((), 0, b"", Counter())
+NOTHING = Accepted((), 0, Counter())
 
 _ATTRIBUTES, _TRACE_ID, _SPAN_ID, _EVENT_NAME = 6, 9, 10, 12
 """Field numbers in LogRecord; the levels around it have those of spans."""
@@ -67,7 +67,7 @@ def _protobuf(body: bytes, limits: Limits) -> Accepted:
 
 def _selected(body: bytes, groups: list[wire.Group]) -> Accepted:
     rejected: Counter[str] = Counter()
-    first, sent = b"", sum(len(group.spans) for group in groups)
+    sent = sum(len(group.spans) for group in groups)
     for group in groups:
         shared = len(group.resource) + len(group.scope) + wire.ENVELOPE
         telling = [record for record in group.spans if _tells(body, record)]
@@ -75,12 +75,10 @@ def _selected(body: bytes, groups: list[wire.Group]) -> Accepted:
             raise Refused(413, f"a resource and its scope take {shared} bytes; they may take {PARSED_BYTES}")
         group.spans = []
         for record in telling:
-            fault, trace_id = _looked_at(body, record, shared)
-            if fault:
+            if fault := _fault(body, record, shared):
                 rejected[fault] += 1
             else:
                 group.spans.append(record)
-                first = first or trace_id
     groups = [group for group in groups if group.spans]
     kept = sum(len(group.spans) for group in groups)
     metrics.LOGS_LET_GO.inc(sent - kept - rejected.total())
@@ -88,7 +86,7 @@ def _selected(body: bytes, groups: list[wire.Group]) -> Accepted:
         ExportLogsServiceRequest.FromString(piece)
     unchanged = kept == sent > 0 and len(body) <= RECORD_BYTES
     records = (body,) if unchanged else tuple(wire.pieces(body, groups, RECORD_BYTES))
-    return Accepted(records, kept, first.hex().encode(), rejected)
+    return Accepted(records, kept, rejected)
 
 
 def _tells(body: bytes, record: wire.Span) -> bool:
@@ -107,20 +105,20 @@ def _tells(body: bytes, record: wire.Span) -> bool:
     return has_trace and is_content(name)
 
 
-def _looked_at(body: bytes, record: wire.Span, shared: int) -> tuple[str, bytes]:
-    """What is wrong with an event, empty when nothing is, and its trace id."""
+def _fault(body: bytes, record: wire.Span, shared: int) -> str:
+    """What is wrong with an event, empty when nothing is."""
     here, start, stop = record
     if shared + stop - here > RECORD_BYTES:
-        return TOO_LARGE, b""
+        return TOO_LARGE
     ids = {_TRACE_ID: b"", _SPAN_ID: b""}
     for count, (number, _, value, end) in enumerate(wire.fields(body, start, stop)):
         if count == SPAN_FIELDS:
-            return TOO_DENSE, b""
+            return TOO_DENSE
         if number in ids:
             ids[number] = body[value:end]
     if len(ids[_TRACE_ID]) != 16:
-        return BAD_TRACE_ID, b""
-    return ("", ids[_TRACE_ID]) if len(ids[_SPAN_ID]) == 8 and any(ids[_SPAN_ID]) else (BAD_SPAN_ID, b"")
+        return BAD_TRACE_ID
+    return "" if len(ids[_SPAN_ID]) == 8 and any(ids[_SPAN_ID]) else BAD_SPAN_ID
 
 
 def _json(body: bytes, limits: Limits) -> Accepted:

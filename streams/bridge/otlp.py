@@ -43,8 +43,6 @@ class Accepted:
 
     records: tuple[bytes, ...]
     spans: int
-    key: bytes
-    """the first span's trace id in hex"""
     rejected: Counter[str]
     """reason -> number of spans that are left out"""
 
@@ -75,7 +73,7 @@ def _accept_protobuf(body: bytes, limits: Limits) -> Accepted:
 
 def _as_it_came(body: bytes, most: int) -> Accepted | None:
     """Nearly every body: one record, nothing wrong with it; None when some span has no usable id."""
-    count, first = 0, b""
+    count = 0
     for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
         for scope in resource.scope_spans:
             for span in scope.spans:
@@ -83,53 +81,48 @@ def _as_it_came(body: bytes, most: int) -> Accepted | None:
                 if len(trace_id) != 16 or len(span_id) != 8 or trace_id == _NO_TRACE or span_id == _NO_SPAN:
                     return None
                 count += 1
-                first = first or trace_id
             if count > most:
                 raise wire.TooMany(f"more than {most} spans")
-    return Accepted((body,) if count else (), count, first.hex().encode(), Counter())
+    return Accepted((body,) if count else (), count, Counter())
 
 
 def _selected(body: bytes, groups: list[wire.Group]) -> Accepted:
     """The slow way: span by span, on the bytes."""
     rejected: Counter[str] = Counter()
-    count, first = 0, b""
+    count = 0
     for group in groups:
         shared = len(group.resource) + len(group.scope) + wire.ENVELOPE
         if shared > PARSED_BYTES:
             raise Refused(413, f"a resource and its scope take {shared} bytes; they may take {PARSED_BYTES}")
         kept = []
         for span in group.spans:
-            fault, trace_id = _looked_at(body, span, shared)
-            if fault:
+            if fault := _fault(body, span, shared):
                 rejected[fault] += 1
             else:
                 kept.append(span)
-                first = first or trace_id
         group.spans = kept
         count += len(kept)
     for piece in wire.pieces(
         body, groups, 2 * PARSED_BYTES
     ):  # half of it is spans: what they share is not parsed for each
         ExportTraceServiceRequest.FromString(piece)
-    return Accepted(
-        _records(body, groups, changed=bool(rejected)) if count else (), count, first.hex().encode(), rejected
-    )
+    return Accepted(_records(body, groups, changed=bool(rejected)) if count else (), count, rejected)
 
 
-def _looked_at(body: bytes, span: wire.Span, shared: int) -> tuple[str, bytes]:
-    """What is wrong with a span, empty when nothing is, and its trace id."""
+def _fault(body: bytes, span: wire.Span, shared: int) -> str:
+    """What is wrong with a span, empty when nothing is."""
     here, start, stop = span
     if shared + stop - here > RECORD_BYTES:
-        return TOO_LARGE, b""
+        return TOO_LARGE
     if (
         stop - start > PARSED_BYTES
         and sum(1 for _ in islice(wire.fields(body, start, stop), SPAN_FIELDS + 1)) > SPAN_FIELDS
     ):
-        return TOO_DENSE, b""
+        return TOO_DENSE
     trace_id, span_id = wire.span_ids(body, start, stop)
     if len(trace_id) != 16 or trace_id == _NO_TRACE:
-        return BAD_TRACE_ID, b""
-    return ("", trace_id) if len(span_id) == 8 and span_id != _NO_SPAN else (BAD_SPAN_ID, b"")
+        return BAD_TRACE_ID
+    return "" if len(span_id) == 8 and span_id != _NO_SPAN else BAD_SPAN_ID
 
 
 def _records(body: bytes, groups: list[wire.Group], *, changed: bool) -> tuple[bytes, ...]:

@@ -81,8 +81,8 @@ def _without(members: dict[str, Any], name: str) -> dict[str, Any]:
 
 def select(
     body: bytes, found: list[Batch], most: int, record_bytes: int, *, changed: bool = False
-) -> tuple[tuple[bytes, ...], int, bytes, Counter[str]]:
-    """Returns the records to write, the number of their spans, the first trace id, and why others are left out.
+) -> tuple[tuple[bytes, ...], int, Counter[str]]:
+    """Returns the records to write, the number of their spans, and why others are left out.
 
     `changed` says that the body holds more than `found`.
 
@@ -95,12 +95,12 @@ def select(
     rejected: Counter[str] = Counter()
     for batch in found:
         batch.spans = list(_usable(batch, record_bytes if len(body) > record_bytes else 0, rejected))
-    spans = [span for batch in found for span in batch.spans]
-    if not spans:
-        return (), 0, b"", rejected
+    kept = sum(len(batch.spans) for batch in found)
+    if not kept:
+        return (), 0, rejected
     unchanged = not rejected and not changed and len(body) <= record_bytes
     records = (body,) if unchanged else tuple(_pieces(found, record_bytes))
-    return records, len(spans), spans[0]["traceId"].lower().encode(), rejected
+    return records, kept, rejected
 
 
 def _usable(batch: Batch, record_bytes: int, rejected: Counter[str]) -> Iterator[dict[str, Any]]:

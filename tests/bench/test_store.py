@@ -14,7 +14,7 @@ from streams import kafka
 from streams.normalise import chunks
 from streams.store import BATCH
 from tests.bench.backlog import Group, StandingStill
-from tests.bench.figures import cpu_seconds, told
+from tests.bench.figures import cpu_seconds, rss_bytes, told
 from tests.support.jobs import Installation
 from tests.support.traffic import SPANS_OF_A_TRACE, Traffic
 
@@ -79,4 +79,7 @@ def test_the_store_beside_the_same_batches_sent_straight(
             straight.append(TRACES * SPANS_OF_A_TRACE / baseline)
             cpu.append(used / seconds)
     goal = ">= 0.6 of the same batches sent straight, spans per second"
-    assert told("store", goal, ours, straight, cpu_share=round(median(cpu), 2)) > 0
+    assert (
+        told("store", goal, ours, straight, cpu_share=round(median(cpu), 2), rss_mib=rss_bytes(job.process.pid) >> 20)
+        > 0
+    )

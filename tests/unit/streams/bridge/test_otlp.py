@@ -30,19 +30,17 @@ def ids(record: bytes) -> list[tuple[bytes, bytes]]:
 
 def test_a_good_body_is_one_record_of_the_bytes_that_came() -> None:
     body = request(GOOD, GOOD)
-    assert otlp.accept(body, LIMITS, is_json=False) == otlp.Accepted((body,), 2, b"01" * 16, Counter())
+    assert otlp.accept(body, LIMITS, is_json=False) == otlp.Accepted((body,), 2, Counter())
 
 
 def test_an_empty_body_is_no_record() -> None:
-    assert otlp.accept(b"", LIMITS, is_json=False) == otlp.Accepted((), 0, b"", Counter())
-    assert otlp.accept(b"{}", LIMITS, is_json=True) == otlp.Accepted((), 0, b"", Counter())
+    assert otlp.accept(b"", LIMITS, is_json=False) == otlp.Accepted((), 0, Counter())
+    assert otlp.accept(b"{}", LIMITS, is_json=True) == otlp.Accepted((), 0, Counter())
 
 
 def test_spans_without_usable_ids_are_left_out_and_everything_around_stays() -> None:
     accepted = otlp.accept(request((b"", GOOD[1]), GOOD, (GOOD[0], bytes(8))), LIMITS, is_json=False)
-    assert accepted == otlp.Accepted(
-        (request(GOOD),), 1, b"01" * 16, Counter({otlp.BAD_TRACE_ID: 1, otlp.BAD_SPAN_ID: 1})
-    )
+    assert accepted == otlp.Accepted((request(GOOD),), 1, Counter({otlp.BAD_TRACE_ID: 1, otlp.BAD_SPAN_ID: 1}))
 
 
 def test_more_spans_than_allowed_are_refused() -> None:
@@ -72,9 +70,7 @@ def test_json_spans_are_checked_like_those_in_protobuf() -> None:
         return orjson.dumps({"resourceSpans": [{"resource": {"a": 1}, "scopeSpans": [{"spans": list(spans)}]}]})
 
     good = {"traceId": "AB" * 16, "spanId": "cd" * 8}
-    assert otlp.accept(document(good), LIMITS, is_json=True) == otlp.Accepted(
-        (document(good),), 1, b"ab" * 16, Counter()
-    )
+    assert otlp.accept(document(good), LIMITS, is_json=True) == otlp.Accepted((document(good),), 1, Counter())
     accepted = otlp.accept(document({"traceId": "0" * 32, "spanId": "cd" * 8}, good), LIMITS, is_json=True)
     assert (accepted.records, accepted.rejected.total()) == ((document(good),), 1)
 
