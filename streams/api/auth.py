@@ -22,7 +22,8 @@ class Caller:
         """Refuses with 403 unless the key has a scope."""
         if not self.key.allows(scope):
             has = ", ".join(self.key.scopes)
-            raise Refused(403, "scope_missing", f"this needs a key with scope {scope}; key {self.id} has {has}")
+            make = f"`vedette keys create --scope {','.join((*self.key.scopes, scope))}` makes one"
+            raise Refused(403, "scope_missing", f"this needs a key with scope {scope}; key {self.id} has {has}; {make}")
 
     def require_project(self, project: str) -> None:
         """Refuses with 403 unless the key may use a project."""

@@ -139,7 +139,8 @@ def status(
     processes = recorded(data)["processes"]
     asked = _asked(data)
     told = stack_status(data, processes, _lags(asked.get("jobs", {}), processes) if asked else {})
-    told["waiting"] = asked.get("waiting", [])
+    if "waiting" in asked:
+        told["waiting"] = asked["waiting"]
     if as_json:
         typer.echo(json.dumps(told, indent=2))
         return
@@ -149,7 +150,7 @@ def status(
             typer.echo(f"{name:<10} {where}")
     if told["jobs"]:
         table([{"job": name, **job} for name, job in told["jobs"].items()], ("job", "state", "pid", "restarts", "lag"))
-    if told["waiting"]:
+    if told.get("waiting"):
         typer.echo("evaluations that wait")
         table(told["waiting"], ("project", "scorer", "evaluations", "reason"))
 

@@ -45,18 +45,21 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def env(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Prints the variables by which an agent reports here, as a shell takes them; 1 when none is set."""
+    """Prints the variables by which an agent reports here, as a shell takes them: those that are set, else a local stack's; 1 without any."""
     parser = argparse.ArgumentParser("vedette env", description="Prints the variables by which an agent reports here.")
-    parser.parse_args(arguments)
-    found = [name for name in NAMES if environ.get(name)]
-    for name in found:
-        print(f"export {name}={_quoted(environ[name])}")
-    if not found:
+    parser.add_argument("--data-dir", default=environ.get("VEDETTE_DATA_DIR") or ".vedette", help="of a local stack")
+    asked = parser.parse_args(arguments)
+    told = {name: environ[name] for name in NAMES if environ.get(name)}
+    if not told and (address := _local(asked.data_dir, environ)) is not None:
+        told = {"VEDETTE_API_URL": address.base, "VEDETTE_API_KEY": address.key}
+    for name, value in told.items():
+        print(f"export {name}={_quoted(value)}")
+    if not told:
         print(
-            "none of the variables is set: VEDETTE_API_URL and VEDETTE_API_KEY; `vedette up` prints them",
+            "none of the variables is set and no stack runs here: set VEDETTE_API_URL and VEDETTE_API_KEY, or start one: `vedette up`, which prints them",
             file=sys.stderr,
         )
-    return 0 if found else 1
+    return 0 if told else 1
 
 
 def variables(address: Address, project: str, environ: Mapping[str, str]) -> dict[str, str]:
