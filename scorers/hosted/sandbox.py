@@ -71,13 +71,29 @@ class Probe:
     """Whether a scorer in it can reach a gateway."""
 
 
-class Cell(Protocol):
-    """One running sandbox. One batch at a time."""
+class Started(Protocol):
+    """A sandbox that was started."""
+
+    @property
+    def pid(self) -> int:
+        """Of the outermost process, as the host sees it."""
+        ...
+
+    @property
+    def alive(self) -> bool: ...
 
     @property
     def log(self) -> str:
         """What it printed so far, cut to `output_kib`."""
         ...
+
+    async def kill(self) -> None:
+        """Ends every process of the sandbox; harmless when it has ended already."""
+        ...
+
+
+class Cell(Started, Protocol):
+    """A sandbox that runs the worker. One batch at a time."""
 
     async def manifest(self, deadline_s: float = 60.0) -> Manifest:
         """Returns what the bundle says of itself; an import that hangs or dies is told in `error`."""
@@ -93,6 +109,10 @@ class Cell(Protocol):
         """
         ...
 
+
+class Run(Started, Protocol):
+    """A sandbox that runs another program, once."""
+
     async def run(self, deadline_s: float) -> tuple[int, str]:
         """Waits for another program than the worker to end: its exit code (negative: a signal) and what it printed.
 
@@ -101,13 +121,6 @@ class Cell(Protocol):
 
         """
         ...
-
-    async def kill(self) -> None:
-        """Ends every process of the sandbox; harmless when it has ended already."""
-        ...
-
-    @property
-    def alive(self) -> bool: ...
 
 
 class Sandbox(Protocol):
@@ -120,8 +133,17 @@ class Sandbox(Protocol):
         """Returns whether it holds here, by trying it."""
         ...
 
-    async def start(self, room: Room, program: Program = WORKER) -> Cell:
-        """Starts a program in a room.
+    async def start(self, room: Room) -> Cell:
+        """Starts the worker in a room.
+
+        Raises:
+            NoRoom: the tier cannot build this room; the text names the fix.
+
+        """
+        ...
+
+    async def run(self, room: Room, program: Program) -> Run:
+        """Starts another program in a room.
 
         Raises:
             NoRoom: the tier cannot build this room; the text names the fix.
