@@ -1,0 +1,1 @@
+"""Hosted scorers: uploaded code, built and run in a sandbox."""
