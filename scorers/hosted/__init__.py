@@ -1,1 +1,1 @@
-"""Hosted scorers: uploaded code, built and run in a sandbox."""
+"""Scorers that people upload: their Python runs in a sandbox, never on the host."""
