@@ -1,6 +1,7 @@
 """What a package index's page lists (the simple repository API, as JSON or HTML), and what of it a build may see. Pure."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 JSON = "application/vnd.pypi.simple.v1+json"
 ACCEPT = f"{JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,200}\.whl")
 
 
 class Unreadable(ValueError):
@@ -84,7 +86,7 @@ class _Anchors(HTMLParser):
 def _of_html(text: str, url: str) -> list[File]:
     anchors = _Anchors()
     anchors.feed(text)
-    return [_of_anchor(one, urljoin(url, one["href"])) for one in anchors.found if one.get("href")]
+    return [_of_anchor(one, urljoin(url, href)) for one in anchors.found if (href := one.get("href"))]
 
 
 def _of_anchor(attributes: dict[str, str | None], url: str) -> File:
@@ -136,8 +138,9 @@ def _age(file: File, now: float) -> float:
 
 
 def _is_wheel_of(project: str, name: str) -> bool:
+    """Its name becomes a file's: a page must not be able to write anywhere else."""
     try:
-        return canonicalize_name(parse_wheel_filename(name)[0]) == project
+        return bool(_FILE_NAME.fullmatch(name)) and canonicalize_name(parse_wheel_filename(name)[0]) == project
     except InvalidWheelFilename:
         return False
 
