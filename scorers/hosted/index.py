@@ -99,7 +99,7 @@ class Door:
             return web.Response(status=404)
         url = f"{self.index.url.rstrip('/')}/{quote(project)}/"
         try:
-            async with self.session.get(_bare(url), auth=_auth(url), headers={"accept": ACCEPT}) as answer:
+            async with self.session.get(_bare(url), headers={"accept": ACCEPT, **_auth(url)}) as answer:
                 if answer.status == 404:
                     self.notes[f"{project}: the index has no such project"] = None
                     return web.Response(status=404)
@@ -130,7 +130,7 @@ class Door:
 
     async def _metadata(self, known: File) -> bytes:
         url = f"{known.url}.metadata"
-        async with self.session.get(_bare(url), auth=self._auth_of(url)) as answer:
+        async with self.session.get(_bare(url), headers=self._auth_of(url)) as answer:
             answer.raise_for_status()
             return await _read(answer, MIB)
 
@@ -142,7 +142,7 @@ class Door:
         if len(self.handed) >= self.budget.packages:
             raise Refused("the requirements and what they depend on are more packages than a build may have")
         digest = hashlib.sha256()
-        async with self.session.get(_bare(known.url), auth=self._auth_of(known.url)) as answer:
+        async with self.session.get(_bare(known.url), headers=self._auth_of(known.url)) as answer:
             answer.raise_for_status()
             with path.open("wb") as file:
                 async for chunk in _chunks(answer, self.budget.bytes):
@@ -163,7 +163,7 @@ class Door:
         self.budget.bytes -= size
         self.budget.files -= files
 
-    def _auth_of(self, url: str) -> aiohttp.BasicAuth | None:
+    def _auth_of(self, url: str) -> dict[str, str]:
         """The index's own credentials go to its own host alone."""
         own, other = URL(self.index.url), URL(url)
         return _auth(self.index.url) if (own.host, own.port) == (other.host, other.port) else _auth(url)
@@ -251,9 +251,9 @@ def _directory_size(wheel: Path) -> int:
     return int(size)
 
 
-def _auth(url: str) -> aiohttp.BasicAuth | None:
+def _auth(url: str) -> dict[str, str]:
     parts = URL(url)
-    return aiohttp.BasicAuth(parts.user, parts.password or "") if parts.user else None
+    return {"authorization": aiohttp.encode_basic_auth(parts.user, parts.password or "")} if parts.user else {}
 
 
 def _bare(url: str) -> URL:
