@@ -9,7 +9,7 @@ import orjson
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from schemas.documents.base import Name
+from schemas.documents.base import Duration, Name
 from schemas.net_guard import networks
 from streams.logic.retention import DEFAULT, parse
 
@@ -115,6 +115,24 @@ class Settings(BaseSettings):
         default=200,
         ge=1,
         description="evaluations of one project that a worker lets go in a second when what they waited for comes",
+    )
+
+    runner_url: str = Field(
+        default="", description="where the runner job answers; the api has it build what is uploaded; empty: no uploads"
+    )
+    runner_token: SecretStr = Field(
+        default=SecretStr(""), description="shared by the api and the runner: only who has it may build"
+    )
+    index_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="simple API of the only package index for requirements of uploaded scorers; empty: the one of pip's configuration on the runner",
+    )
+    index_min_age: Duration = Field(
+        default=0, description="younger files of the index are hidden, such as 7d; 0: none is"
+    )
+    index_allow: str = Field(
+        default="",
+        description="comma separated: the only packages that uploads may install, dependencies too; empty: all",
     )
 
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")

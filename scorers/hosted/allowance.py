@@ -11,7 +11,7 @@ DAY_S = 86_400
 class Limits:
     """What the operator of a provider allows."""
 
-    requests_per_minute: int
+    requests_per_minute: int = 600
     budget_usd_per_day: float | None = None
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, get_args
+from collections.abc import Sequence
+from typing import Any, get_args
 
 from confluent_kafka import KafkaException
 from pydantic import TypeAdapter
@@ -14,11 +14,11 @@ from schemas.documents import KINDS
 from streams.api import documents, keys, readers, status
 from streams.api.app import Call, Endpoint, openapi
 from streams.api.errors import Refused
-from streams.api.publish import ConfigLog, Key
+from streams.api.publish import append, in_effect
+from streams.api.scorers import SCORERS
 from streams.doctor import destinations as destination_checks
 from streams.documents import Invalid, with_project
 
-T = TypeVar("T")
 VERSION = "1"
 STATES: tuple[str, ...] = get_args(AlertState)
 OPEN = tuple(state for state in STATES if state != "resolved")
@@ -54,7 +54,11 @@ def _planned(call: Call, checked: Sequence[Any]) -> list[documents.Planned]:
 def _checked(call: Call) -> list[Any]:
     items = call.read(DOCUMENTS)
     try:
-        found = documents.checked([_of_project(call, item) for item in items], call.services.secret_problem)
+        found = documents.checked(
+            [_of_project(call, item) for item in items],
+            call.services.secret_problem,
+            call.services.config.configuration,
+        )
     except documents.InvalidDocuments as error:
         raise Refused(400, "invalid_documents", f"nothing was applied: {error}", {"problems": error.told()}) from error
     except Invalid as error:
@@ -85,7 +89,7 @@ async def delete_document(call: Call) -> Any:
     config = call.services.config
 
     def decide() -> tuple[str, list[ConfigEntry]]:
-        before = config.configuration.newest(kind, project, name)
+        before = config.configuration.all_newest(kind, project).get(name)
         if before is None:
             raise Refused(404, "not_found", f"there is no {kind} {name!r} in project {project}")
         return before.version, [documents.deletion(before, call.caller.id)]
@@ -199,24 +203,6 @@ async def get_openapi(_: Call) -> Any:
     return openapi(ENDPOINTS, VERSION)
 
 
-async def append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEntry]]]) -> T:
-    """Decides and appends with nobody in between, in a thread: both may wait for Kafka. Returns the first of what was decided."""
-
-    def work() -> T:
-        with config.turn:
-            outcome, entries = decide()
-            if entries:
-                config.append(entries)
-            return outcome
-
-    return await asyncio.to_thread(work)
-
-
-async def in_effect(config: ConfigLog, of: Sequence[Key]) -> None:
-    """Returns when every job acts on the newest versions of these documents."""
-    await asyncio.sleep(config.seconds_to_effect(of))
-
-
 ENDPOINTS = (
     Endpoint("PUT", "/api/v1/documents", "apply documents, all or none", put_documents, "admin", ("project",), DOCUMENTS),
     Endpoint("POST", "/api/v1/documents/diff", "what applying would change", diff_documents, "admin", ("project",), DOCUMENTS),
@@ -231,5 +217,6 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/alerts", "list alerts", list_alerts, "read", ("project", "state")),
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
+    *SCORERS,
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
 )  # fmt: skip

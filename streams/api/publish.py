@@ -1,8 +1,10 @@
 """The api's hand on `vedette.config`: appends entries and knows when they are in effect."""
 
+import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from confluent_kafka import KafkaError, Message
 
@@ -14,6 +16,8 @@ from streams import kafka, schema_topic
 from streams.config_feed import ConfigFeed
 from streams.logic.configuration import TAKES_EFFECT_AFTER_MS, Configuration
 from streams.settings import Settings
+
+T = TypeVar("T")
 
 ACK_WITHIN_S = 15.0
 READ_BACK_WITHIN_S = 15.0
@@ -103,3 +107,21 @@ class ConfigLog:
         with self._arrival:
             self._arrived[entry.kind, entry.project, entry.name] = time.monotonic()
             self._arrival.notify_all()
+
+
+async def append(config: ConfigLog, decide: Callable[[], tuple[T, list[ConfigEntry]]]) -> T:
+    """Decides and appends with nobody in between, in a thread: both may wait for Kafka. Returns the first of what was decided."""
+
+    def work() -> T:
+        with config.turn:
+            outcome, entries = decide()
+            if entries:
+                config.append(entries)
+            return outcome
+
+    return await asyncio.to_thread(work)
+
+
+async def in_effect(config: ConfigLog, of: Sequence[Key]) -> None:
+    """Returns when every job acts on the newest versions of these documents."""
+    await asyncio.sleep(config.seconds_to_effect(of))

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, tail
+from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, scorers, tail
 from streams.cli.failure import Failure
 
 
@@ -43,7 +43,7 @@ def _help(ctx: typer.Context) -> None:
 app = typer.Typer(
     name="vedette",
     help="Watches AI agents in production.",
-    epilog="From the SDK: vedette env, vedette --version.",
+    epilog="From the SDK: vedette run, vedette env, vedette upload_scorer, vedette --version.",
     cls=Commands,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -64,6 +64,17 @@ PANELS: dict[str, tuple[Command, ...]] = {
     "Operations": (doctor.doctor, kafka.topics, kafka.migrate, tail.tail),
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
+    "scorers": (
+        "What judges, uploaded or built in.",
+        {
+            "ls": scorers.ls,
+            "show": scorers.show_one,
+            "diff": scorers.diff,
+            "disable": scorers.disable,
+            "enable": scorers.enable,
+            "delete": scorers.delete,
+        },
+    ),
     "keys": ("API keys.", {"create": keys.create, "ls": keys.ls, "revoke": keys.revoke}),
     "alerts": ("Alerts.", {"ls": alerts.ls}),
     "datasets": ("What rules and people collected.", {"ls": datasets.ls, "export": datasets.export}),
