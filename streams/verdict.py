@@ -62,6 +62,7 @@ def score_of(
         label=verdict.label,
         reason=error or verdict.reason,
         latency_ms=latency_ms,
+        cost_usd=verdict.cost_usd,
         tries=tries,
         late=pair.give_up_at > 0,
         sampling_rate=pair.sampling_rate,
