@@ -11,7 +11,7 @@ from scorers.hosted.cell import Ends, Run, Worker
 from scorers.hosted.cgroup import Group, Groups, found
 from scorers.hosted.process import Launch, Process, spawn, tried
 from scorers.hosted.python import INSIDE, closed, interpreter, missing_python, reachable
-from scorers.hosted.sandbox import WORKER, Limits, NoRoom, Program, Room
+from scorers.hosted.sandbox import WORKER, Cell, Limits, NoRoom, Program, Room
 from scorers.hosted.seccomp import Allowed, program
 from scorers.hosted.slots import slots
 
@@ -96,35 +96,27 @@ class Plan:
     """As the host does."""
 
 
-async def worker(plan: Plan, room: Room) -> Worker:
-    """Starts the worker behind a tier's wall.
-
-    Raises:
-        NoRoom: it cannot be started, counted or limited.
-
-    """
-    inward, outward = os.pipe(), os.pipe()
-    theirs = (inward[0], outward[1])
-    ends = Ends(reading=outward[0], writing=inward[1])
-    argv = (*plan.places.filled(WORKER.argv), f"{theirs[0]},{theirs[1]}")
-    try:
-        process = await _spawned(_launch(plan, room.limits, WORKER, argv, theirs), room.limits)
-    except BaseException:
-        os.close(ends.reading)
-        os.close(ends.writing)
-        raise
-    return Worker(process, ends, room.limits)
-
-
-async def other(plan: Plan, room: Room, program: Program) -> Run:
-    """Starts another program behind a tier's wall.
+async def start(plan: Plan, room: Room, program: Program) -> Cell:
+    """Starts a program behind a tier's wall.
 
     Raises:
         NoRoom: it cannot be started, counted or limited.
 
     """
     argv = plan.places.filled(program.argv)
-    return Run(await _spawned(_launch(plan, room.limits, program, argv, ()), room.limits))
+    if program != WORKER:
+        return Run(await _spawned(_launch(plan, room.limits, program, argv, ()), room.limits))
+    inward, outward = os.pipe(), os.pipe()
+    theirs = (inward[0], outward[1])
+    ends = Ends(reading=outward[0], writing=inward[1])
+    try:
+        launch = _launch(plan, room.limits, program, (*argv, f"{theirs[0]},{theirs[1]}"), theirs)
+        process = await _spawned(launch, room.limits)
+    except BaseException:
+        os.close(ends.reading)
+        os.close(ends.writing)
+        raise
+    return Worker(process, ends, room.limits)
 
 
 def trial(plan: Plan, limits: Limits) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from scorers.hosted import start
 from scorers.hosted.cgroup import Groups
 from scorers.hosted.python import INSIDE
-from scorers.hosted.sandbox import WORKER, Cell, Limits, NoRoom, Probe, Program, Room, Run
+from scorers.hosted.sandbox import WORKER, Cell, Limits, NoRoom, Probe, Program, Room
 from scorers.hosted.seccomp import Allowed
 from scorers.hosted.start import Given, Places, Plan
 
@@ -33,23 +33,14 @@ class Bubblewrap:
             return Probe(holds=False, why=INSTALL, door=False)
         return probed(self, "bwrap cannot make namespaces here (docs/hosted-threats.md, containers)")
 
-    async def start(self, room: Room) -> Cell:
-        """Starts the worker in a room.
+    async def start(self, room: Room, program: Program = WORKER) -> Cell:
+        """Starts a program in a room.
 
         Raises:
             NoRoom: the room cannot be built.
 
         """
-        return await start.worker(self.plan(room), room)
-
-    async def run(self, room: Room, program: Program) -> Run:
-        """Starts another program in a room.
-
-        Raises:
-            NoRoom: the room cannot be built.
-
-        """
-        return await start.other(self.plan(room, program), room, program)
+        return await start.start(self.plan(room, program), room, program)
 
     def plan(self, room: Room, program: Program = WORKER) -> Plan:
         """Returns how it is started.
