@@ -181,14 +181,14 @@ def probed(plan: Callable[[Room], Plan], failed: str, *, counted: bool, door: bo
     try:
         wrong = trial(plan(room), room.limits)
     except NoRoom as error:
-        return Probe(holds=False, why=str(error), door=False)
+        return Probe(holds=False, why=str(error))
     if wrong:
-        return Probe(holds=False, why=f"{failed}: {wrong.strip().splitlines()[-1]}", door=False)
+        return Probe(holds=False, why=f"{failed}: {wrong.strip().splitlines()[-1]}")
     where = groups() if counted else "told to use none"
     without = (
         "" if isinstance(where, Groups) else f"without a control group, which would count memory and processes: {where}"
     )
-    return Probe(holds=True, why=without, door=door)
+    return Probe(holds=True, why=without, door=door, fork=isinstance(where, Groups))
 
 
 def trial(plan: Plan, limits: Limits) -> str:

@@ -152,7 +152,7 @@ class Bundle:
             hint = typing.get_type_hints(function, vars(module)).get(names[0]) if names else None
         except (NameError, TypeError):
             hint = None
-        return hint if isinstance(hint, type) and hint is not object else None
+        return hint if isinstance(hint, type) and hint not in (object, typing.Any) else None
 
     def subject(self, call: Frame) -> object:
         made = self.shape(**((call["t"] if self.about_trace else call["e"]) or {}))

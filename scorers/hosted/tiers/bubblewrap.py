@@ -27,7 +27,7 @@ class Bubblewrap:
     def probe(self) -> Probe:
         """Returns whether bubblewrap is installed and may make namespaces here."""
         if not shutil.which("bwrap") or not shutil.which("prlimit"):
-            return Probe(holds=False, why=INSTALL, door=False)
+            return Probe(holds=False, why=INSTALL)
         return start.probed(self.plan, "bwrap cannot make namespaces here", counted=self.cgroup)
 
     async def start(self, room: Room, program: Program = WORKER) -> Cell:

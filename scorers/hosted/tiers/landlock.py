@@ -1,7 +1,7 @@
 """Landlock, where namespaces are refused: no network, nothing to write, a uid of its own."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scorers.hosted import start
@@ -25,7 +25,7 @@ class Landlock:
             self.plan, "Landlock is absent or refused here (Linux 5.13)", counted=self.cgroup, door=False
         )
         better = "it has no network, so no gateway; the better tiers need namespaces (docs/hosted-threats.md)"
-        return Probe(probe.holds, "; ".join(filter(None, (probe.why, better))), door=False)
+        return replace(probe, why="; ".join(filter(None, (probe.why, better))))
 
     async def start(self, room: Room, program: Program = WORKER) -> Cell:
         """Starts a program in a room.

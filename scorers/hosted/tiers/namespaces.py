@@ -1,7 +1,7 @@
 """Namespaces made by the sandbox's own first process, where bubblewrap is not installed."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scorers.hosted import start
 from scorers.hosted.sandbox import WORKER, Cell, Probe, Program, Room
@@ -22,7 +22,7 @@ class Namespaces:
     def probe(self) -> Probe:
         """Returns whether namespaces may be made here."""
         probe = start.probed(self.plan, "namespaces are refused here", counted=self.cgroup)
-        return Probe(probe.holds, "; ".join(filter(None, (probe.why, f"for the best tier {INSTALL}"))), probe.door)
+        return replace(probe, why="; ".join(filter(None, (probe.why, f"for the best tier {INSTALL}"))))
 
     async def start(self, room: Room, program: Program = WORKER) -> Cell:
         """Starts a program in a room.
