@@ -79,11 +79,56 @@ class Channel:
         os.close(self._ends.writing)
 
 
-class Worker:
+class Run:
+    """A cell whose program ends by itself."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Of the outermost process, as the host sees it."""
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self._process.log.text
+
+    @property
+    def alive(self) -> bool:
+        return not self._process.ended
+
+    async def run(self, deadline_s: float) -> tuple[int, str]:
+        """Waits for the program to end: its exit code (negative: a signal) and what it printed.
+
+        Raises:
+            TimeoutError: it was killed after `deadline_s`.
+
+        """
+        code = await self._process.exit(deadline_s)
+        await self._process.kill()
+        if code is None:
+            raise TimeoutError(f"it ran longer than {deadline_s:g} s and was killed; it printed: {self.log[-2000:]}")
+        return code, self.log
+
+    async def manifest(self, deadline_s: float = MANIFEST_S) -> Manifest:
+        """Only a worker has one."""
+        raise TypeError(f"not a worker: it has no manifest in {deadline_s:g} s or ever")
+
+    async def call(self, batch: Sequence[Call], deadline_s: float) -> list[Answer]:
+        """Only a worker is called."""
+        raise TypeError(f"not a worker: it answers none of {len(batch)} calls in {deadline_s:g} s or ever")
+
+    async def kill(self) -> None:
+        """Ends every process of the sandbox; harmless when it has ended already."""
+        await self._process.kill()
+
+
+class Worker(Run):
     """A cell whose program is the worker."""
 
     def __init__(self, process: Process, ends: Ends, limits: Limits) -> None:
-        self._process = process
+        super().__init__(process)
         self._channel = Channel(ends)
         self._limits = limits
         self._nonce = secrets.token_hex(8)
@@ -99,15 +144,6 @@ class Worker:
             "log": limits.output_kib << 10,
         }
         self._channel.send(packed(hello))
-
-    @property
-    def pid(self) -> int:
-        """Of the outermost process, as the host sees it."""
-        return self._process.pid
-
-    @property
-    def log(self) -> str:
-        return self._process.log.text
 
     @property
     def alive(self) -> bool:
@@ -196,41 +232,4 @@ class Worker:
         if not self._dead:
             self._dead = why
             self._channel.close()
-        await self._process.kill()
-
-
-class Run:
-    """A cell whose program is another than the worker: it ends by itself and is never called."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    @property
-    def pid(self) -> int:
-        """Of the outermost process, as the host sees it."""
-        return self._process.pid
-
-    @property
-    def log(self) -> str:
-        return self._process.log.text
-
-    @property
-    def alive(self) -> bool:
-        return not self._process.ended
-
-    async def run(self, deadline_s: float) -> tuple[int, str]:
-        """Waits for the program to end: its exit code (negative: a signal) and what it printed.
-
-        Raises:
-            TimeoutError: it was killed after `deadline_s`.
-
-        """
-        code = await self._process.exit(deadline_s)
-        await self._process.kill()
-        if code is None:
-            raise TimeoutError(f"it ran longer than {deadline_s:g} s and was killed; it printed: {self.log[-2000:]}")
-        return code, self.log
-
-    async def kill(self) -> None:
-        """Ends every process of the sandbox; harmless when it has ended already."""
         await self._process.kill()

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import math
 import os
 import re
 import signal
@@ -66,7 +67,7 @@ class Process:
 
     async def exit(self, within_s: float) -> int | None:
         """Returns the exit code (negative: a signal), None if it still runs after `within_s`."""
-        done, _ = await asyncio.wait([self._exited], timeout=within_s)
+        done, _ = await asyncio.wait([self._exited], timeout=None if within_s == math.inf else within_s)
         return self._exited.result() if done else None
 
     def why(self, code: int) -> str:

@@ -67,12 +67,14 @@ class Probe:
     holds: bool
     why: str
     """What stands in the way and what to install; when it holds, what it lacks of the best one."""
-    door: bool
+    door: bool = False
     """Whether a scorer in it can reach a gateway."""
+    fork: bool = False
+    """Whether it can count processes that a scorer starts, so that `Limits.fork` may be set."""
 
 
-class Started(Protocol):
-    """A sandbox that was started."""
+class Cell(Protocol):
+    """One running sandbox. A worker is called, one batch at a time; another program runs once."""
 
     @property
     def pid(self) -> int:
@@ -80,20 +82,14 @@ class Started(Protocol):
         ...
 
     @property
-    def alive(self) -> bool: ...
+    def alive(self) -> bool:
+        """Whether it runs and can be called."""
+        ...
 
     @property
     def log(self) -> str:
         """What it printed so far, cut to `output_kib`."""
         ...
-
-    async def kill(self) -> None:
-        """Ends every process of the sandbox; harmless when it has ended already."""
-        ...
-
-
-class Cell(Started, Protocol):
-    """A sandbox that runs the worker. One batch at a time."""
 
     async def manifest(self, deadline_s: float = 60.0) -> Manifest:
         """Returns what the bundle says of itself; an import that hangs or dies is told in `error`."""
@@ -109,10 +105,6 @@ class Cell(Started, Protocol):
         """
         ...
 
-
-class Run(Started, Protocol):
-    """A sandbox that runs another program, once."""
-
     async def run(self, deadline_s: float) -> tuple[int, str]:
         """Waits for another program than the worker to end: its exit code (negative: a signal) and what it printed.
 
@@ -120,6 +112,10 @@ class Run(Started, Protocol):
             TimeoutError: it was killed after `deadline_s`.
 
         """
+        ...
+
+    async def kill(self) -> None:
+        """Ends every process of the sandbox; harmless when it has ended already."""
         ...
 
 
@@ -133,17 +129,8 @@ class Sandbox(Protocol):
         """Returns whether it holds here, by trying it."""
         ...
 
-    async def start(self, room: Room) -> Cell:
-        """Starts the worker in a room.
-
-        Raises:
-            NoRoom: the tier cannot build this room; the text names the fix.
-
-        """
-        ...
-
-    async def run(self, room: Room, program: Program) -> Run:
-        """Starts another program in a room.
+    async def start(self, room: Room, program: Program = WORKER) -> Cell:
+        """Starts a program in a room.
 
         Raises:
             NoRoom: the tier cannot build this room; the text names the fix.
