@@ -5,10 +5,17 @@ scorer writes of its own accord, or late, is told from an answer. Nothing is eve
 side is a stranger's program, and whatever it says is about itself alone.
 """
 
-from collections.abc import Mapping
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import orjson
+
 Json = Mapping[str, object]
+
+LARGEST = 1e9
+"""No score is farther from 0."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,10 @@ class Died:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Not at fault: a neighbour in the batch ended the sandbox. Call again in a fresh one."""
+    """Not known to be at fault: a neighbour in the batch ended the sandbox. Call again in a fresh one."""
+
+    suspect: bool = False
+    """It ran at that moment, as others did: call it again alone, so that the blame is certain. A batch of one has no suspects."""
 
 
 Answer = Judged | Raised | TimedOut | Died | Unfinished
@@ -79,3 +89,104 @@ class Manifest:
     """The author's traceback when the import or the making failed; then nothing else is set."""
     log: str = ""
     """What the module printed while it was imported, cut."""
+
+
+class Garbage(ValueError):
+    """What came out of a sandbox is no answer to what was asked."""
+
+
+def packed(frame: Json) -> bytes:
+    """Returns the bytes of a frame."""
+    body = orjson.dumps(frame, default=dict)
+    return struct.pack(">I", len(body)) + body
+
+
+def question(nonce: str, calls: Sequence[Call]) -> bytes:
+    """Returns the frame that asks for verdicts on a batch."""
+    return packed({"n": nonce, "calls": [{"e": call.example, "t": call.trace, "o": call.overlay} for call in calls]})
+
+
+def taken(buffer: bytearray, largest: int) -> Iterator[dict[str, object]]:
+    """Takes the frames that are whole off the front of a buffer.
+
+    Args:
+        buffer: what was read so far; what is left in it begins a frame.
+        largest: bytes of one frame's body.
+
+    Raises:
+        Garbage: a frame is too large, or no JSON object.
+
+    """
+    while len(buffer) >= 4:
+        (size,) = struct.unpack_from(">I", buffer)
+        if size > largest:
+            raise Garbage(f"a frame of {size} bytes; an answer has at most {largest}")
+        if len(buffer) < 4 + size:
+            return
+        body = bytes(buffer[4 : 4 + size])
+        del buffer[: 4 + size]
+        yield _object(body)
+
+
+def _object(body: bytes) -> dict[str, object]:
+    """Strict JSON: no NaN, no number beyond a double's range, no deep nesting, no broken UTF-8."""
+    try:
+        frame = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Garbage(f"a frame that is no JSON: {error}") from None
+    if not isinstance(frame, dict):
+        raise Garbage(f"a frame that is no object but {type(frame).__name__}")
+    return frame
+
+
+def answer(frame: Json) -> Answer:
+    """Returns the answer in a frame.
+
+    Raises:
+        Garbage: a value is no finite number, a text is none.
+
+    """
+    log = _text(frame, "o")
+    if "e" in frame:
+        return Raised(_text(frame, "e"), log)
+    value = frame.get("v")
+    if value is not None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Garbage(f"a score that is no number but {type(value).__name__}")
+        if not math.isfinite(value) or abs(value) > LARGEST:
+            raise Garbage("a score that is not finite or beyond a billion")
+        value = float(value)
+    return Judged(value, _text(frame, "r"), _text(frame, "l"), log)
+
+
+def manifest(frame: Json) -> Manifest:
+    """Returns the manifest in a frame.
+
+    Raises:
+        Garbage: it is none.
+
+    """
+    said = frame.get("m")
+    if not isinstance(said, dict):
+        raise Garbage("no manifest")
+    threshold, fields = said.get("threshold"), said.get("fields", [])
+    if threshold is not None and not (isinstance(threshold, float) and abs(threshold) <= LARGEST):
+        raise Garbage("a threshold that is no number")
+    if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
+        raise Garbage("fields that are no names")
+    return Manifest(
+        class_name=_text(said, "class_name"),
+        scorer=_text(said, "scorer"),
+        threshold=threshold,
+        kind="trace" if said.get("kind") == "trace" else "example",
+        fields=tuple(fields),
+        error=_text(said, "error"),
+        log=_text(said, "log"),
+    )
+
+
+def _text(frame: Json, name: str) -> str:
+    value = frame.get(name, "")
+    if not isinstance(value, str):
+        raise Garbage(f"{name!r} is no text but {type(value).__name__}")
+    return value

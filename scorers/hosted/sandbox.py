@@ -72,7 +72,17 @@ class Probe:
 
 
 class Cell(Protocol):
-    """One running sandbox. One batch at a time."""
+    """One running sandbox. A worker is called, one batch at a time; another program runs once."""
+
+    @property
+    def pid(self) -> int:
+        """Of the outermost process, as the host sees it."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs and can be called."""
+        ...
 
     @property
     def log(self) -> str:
@@ -105,9 +115,6 @@ class Cell(Protocol):
     async def kill(self) -> None:
         """Ends every process of the sandbox; harmless when it has ended already."""
         ...
-
-    @property
-    def alive(self) -> bool: ...
 
 
 class Sandbox(Protocol):
