@@ -285,7 +285,7 @@ def _row(configuration: Configuration, one: Versioned) -> dict[str, Any]:
         "enabled": spec.enabled,
         "by": one.by,
         "at": _time(one),
-        "packages": bundle.lock.count("\n") if bundle else 0,
+        "bundle": spec.with_.get("bundle", ""),
     }
 
 
