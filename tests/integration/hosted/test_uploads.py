@@ -137,7 +137,7 @@ def test_a_file_becomes_a_scorer_and_lets_those_go_that_waited_for_it(site: Site
         site.api().put("/api/v1/documents", [document], project="shop")
 
 
-def test_versions_are_compared_disabled_enabled_and_deleted(site: Site, tmp_path: Path) -> None:
+def test_versions_are_compared_disabled_and_enabled(site: Site, tmp_path: Path) -> None:
     first = site.upload("ops", "versioned", SCORER)
     assert site.upload("ops", "versioned", SCORER, overwrite=True)["result"] == "unchanged"
     name = ("versioned", "-p", "ops")
@@ -150,12 +150,11 @@ def test_versions_are_compared_disabled_enabled_and_deleted(site: Site, tmp_path
     ]
     difference = site.vedette(tmp_path, "scorers", "diff", *name[:1], first["version"][:8], *name[1:], code=3)[0]
     assert {"-0.7", "+0.9", "-True", "+False", "-    threshold: float = 0.7"} <= set(difference.splitlines())
-    site.api().put("/api/v1/scorers/versioned/enabled", {"enabled": True}, project="ops")
     shown = site.vedette(tmp_path, "scorers", "show", *name)[0]
     code = SCORER.replace("0.7", "0.9").strip()
     assert [one in shown for one in (first["version"], second["version"], "parcels==1.0 --hash", code)] == [True] * 4
-    site.vedette(tmp_path, "scorers", "delete", *name)
-    assert "there is no scorer 'versioned'" in site.vedette(tmp_path, "scorers", "show", *name, code=1)[1]
+    site.vedette(tmp_path, "scorers", "enable", *name)
+    assert "there is no scorer 'nobody'" in site.vedette(tmp_path, "scorers", "show", "nobody", code=1)[1]
 
 
 def test_without_a_project_a_scorer_is_everybodys_and_a_projects_own_wins(site: Site) -> None:
@@ -167,7 +166,8 @@ def test_without_a_project_a_scorer_is_everybodys_and_a_projects_own_wins(site: 
     assert (own["project"], own["result"], own["version"] != everybodys["version"]) == ("other", "created", True)
     second = put(site, "other", "shared")
     site.installation.until(lambda: asked(site, second) == [("shared", own["version"])])
-    site.api("other").delete("/api/v1/scorers/shared")
+    gone = site.api("other").delete("/api/v1/scorers/shared")
+    assert (gone["result"], gone["version"]) == ("deleted", own["version"])
     with pytest.raises(ApiError, match="is the organization's") as refused:
         site.api("other").delete("/api/v1/scorers/shared")
     assert refused.value.status == 403
@@ -204,3 +204,13 @@ def test_what_cannot_be_built_is_told_with_the_reason_and_keeps_nothing(
 def test_the_api_describes_uploads(site: Site) -> None:
     paths = site.api().get("/api/v1/openapi.json")["paths"]
     assert set(paths["/api/v1/scorers"]) == {"get", "post"}
+
+
+def test_an_upload_whose_sender_does_not_wait_is_kept_when_it_is_built(site: Site) -> None:
+    with pytest.raises(ApiError, match="timed out"):
+        site.api().within(0.2).post("/api/v1/scorers", {"code": SCORER, "requirements": "parcels", "name": "impatient"})
+
+    def names() -> list[str]:
+        return [one["name"] for one in site.api().get("/api/v1/scorers")["scorers"]]
+
+    site.installation.until(lambda: "impatient" in names())
