@@ -23,6 +23,12 @@ LOOKS_EVERY_S = 0.25
 PIP = (
     *("{python}", "-I", "-S", "-B", "{inside}/door.py", "{door}", "{packages}:{inside}", "pip_in", "{writable}"),
     *("--quiet", "--isolated", "--no-input", "--no-color", "--no-cache-dir", "--disable-pip-version-check"),
+    *(
+        "--retries",
+        "0",
+        "--timeout",
+        "300",
+    ),  # the door answers when it has fetched a wheel whole; it tells itself why it does not
 )
 INDEX_INSIDE = "http://127.0.0.1:3128/simple/"
 

@@ -74,7 +74,7 @@ async def keep(call: Call, project: str, sent: Upload) -> dict[str, Any]:
 
     def decide() -> tuple[str, list[ConfigEntry]]:
         before = _before(config.configuration, project, name, sent)
-        entry = _entry(project, name, bundle, before, call.caller.id)
+        entry = next_version(project, name, bundle, before, call.caller.id)
         result = "created" if before is None else "unchanged" if before.version == entry.version else "changed"
         bundles = _bundle_entries(config.configuration, project, bundle, call.caller.id)
         return result, [*bundles, *([] if result == "unchanged" else [entry])]
@@ -137,8 +137,8 @@ def _before(configuration: Configuration, project: str, name: str, sent: Upload)
     return found
 
 
-def _entry(project: str, name: str, bundle: BundleSpec, before: Versioned | None, by: str) -> ConfigEntry:
-    """The next version: its code and threshold are the upload's, where it runs and whether it does stay as they are."""
+def next_version(project: str, name: str, bundle: BundleSpec, before: Versioned | None, by: str) -> ConfigEntry:
+    """Returns the next version of a scorer: code and threshold are those of the upload, where it runs and whether it does stay as they are."""
     manifest = bundle.manifest
     threshold = THRESHOLD if manifest is None or manifest.threshold is None else manifest.threshold
     spec = spec_of(before) if before else ScorerSpec(type="hosted", timeout=TIMEOUT_S)
@@ -285,7 +285,7 @@ def _row(configuration: Configuration, one: Versioned) -> dict[str, Any]:
         "enabled": spec.enabled,
         "by": one.by,
         "at": _time(one),
-        "packages": bundle.lock.count("\n") if bundle else 0,
+        "bundle": spec.with_.get("bundle", ""),
     }
 
 
