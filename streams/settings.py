@@ -123,6 +123,19 @@ class Settings(BaseSettings):
     runner_token: SecretStr = Field(
         default=SecretStr(""), description="shared by the api and the runner: only who has it may build"
     )
+    runner_port: int = Field(
+        default=0, ge=0, le=65535, description="of the runner, for the api alone: builds and trials; 0: none"
+    )
+    runner_dir: Path | None = Field(
+        default=None,
+        description="where the runner keeps code and packages; sandboxes have uids of their own, so others must be able to reach it; default: a folder of the user in /var/tmp",
+    )
+    runner_cells: int = Field(default=32, ge=1, le=1000, description="sandboxes of the runner at once")
+    runner_memory_mib: int = Field(default=512, ge=64, description="memory of one sandbox")
+    egress_allow: dict[str, list[str]] = Field(
+        default={},
+        description='hosts that hosted scorers may reach, host:port by project; * for all projects; for example {"shop": ["api.example.com:443"]}',
+    )
     index_url: SecretStr = Field(
         default=SecretStr(""),
         description="simple API of the only package index for requirements of uploaded scorers; empty: the one of pip's configuration on the runner",

@@ -37,11 +37,11 @@ async def built(settings: Settings, code: str, requirements: str) -> tuple[Bundl
     return spec, str(answer["log"])
 
 
-async def _asked(settings: Settings, body: dict[str, str]) -> dict[str, Any]:
+async def _asked(settings: Settings, body: dict[str, Any], what: str = "builds") -> dict[str, Any]:
     if not settings.runner_url:
         raise Refused(503, "no_runner", NO_RUNNER)
     headers = {"authorization": f"Bearer {settings.runner_token.get_secret_value()}"}
-    url = f"{settings.runner_url.rstrip('/')}/builds"
+    url = f"{settings.runner_url.rstrip('/')}/{what}"
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT) as session,
@@ -59,3 +59,8 @@ async def _asked(settings: Settings, body: dict[str, str]) -> dict[str, Any]:
     message = str(told.get("message", told)) if isinstance(told, dict) else str(told)
     code = {422: "build_failed", 503: "no_sandbox"}.get(status, "runner_failed")
     raise Refused(422 if status == 422 else 503, code, message)
+
+
+async def tried(settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
+    """Has the runner judge an example once; returns what came of it. Raises like `built`."""
+    return await _asked(settings, body, "tries")

@@ -45,7 +45,15 @@ class Enabled(BaseModel):
     enabled: bool
 
 
-UPLOAD, ENABLED = TypeAdapter(Upload), TypeAdapter(Enabled)
+class Example(BaseModel):
+    """The fields of an example that is to be judged once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: dict[str, Any]
+
+
+UPLOAD, ENABLED, EXAMPLE = TypeAdapter(Upload), TypeAdapter(Enabled), TypeAdapter(Example)
 
 
 async def upload(call: Call) -> Any:
@@ -224,6 +232,17 @@ async def remove(call: Call) -> Any:
     return {"name": found.name, "project": found.project, "result": "deleted", "version": found.version}
 
 
+async def tried(call: Call) -> Any:
+    """Has an uploaded scorer judge an example once; nothing is recorded but what its model calls cost."""
+    sent: Example = call.read(EXAMPLE)
+    found = find(call)
+    if (kind := spec_of(found).type) != "hosted":
+        raise Refused(400, "not_hosted", f"scorer {found.name!r} is of type {kind}; only uploaded scorers are tried")
+    project = call.project if call.asked_project else found.project or call.project
+    body = {"project": project, "scorer": found.name, "version": found.version, "fields": sent.fields}
+    return await builds.tried(call.services.settings, body)
+
+
 def changeable(call: Call) -> Versioned:
     """Returns the scorer that a call may change: code with scope `upload`, any other type with `admin`."""
     found = find(call)
@@ -298,5 +317,6 @@ SCORERS = (
     Endpoint("GET", "/api/v1/scorers", "list scorers", listed, "read", ("project",)),
     Endpoint("GET", "/api/v1/scorers/{name}", "a scorer, its versions and its code", shown, "read", ("project", "version")),
     Endpoint("PUT", "/api/v1/scorers/{name}/enabled", "disable or enable a scorer", set_enabled, "upload", ("project",), ENABLED),
+    Endpoint("POST", "/api/v1/scorers/{name}/try", "judge an example once", tried, "upload", ("project",), EXAMPLE),
     Endpoint("DELETE", "/api/v1/scorers/{name}", "delete a scorer", remove, "upload", ("project",)),
 )  # fmt: skip

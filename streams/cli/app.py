@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, scorers, tail
+from streams.cli import alerts, configuration, datasets, dlq, doctor, jobs, kafka, keys, local, scorers, tail, tries
 from streams.cli.failure import Failure
 
 
@@ -73,6 +73,7 @@ GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
             "disable": scorers.disable,
             "enable": scorers.enable,
             "delete": scorers.delete,
+            "try": tries.try_once,
         },
     ),
     "keys": ("API keys.", {"create": keys.create, "ls": keys.ls, "revoke": keys.revoke}),

@@ -10,7 +10,7 @@ from schemas.config import ConfigEntry
 TAKES_EFFECT_AFTER_MS = 2000
 """Between Kafka's append and effect: every job has read the entry by then, or pauses."""
 
-SHARED = frozenset(("Scorer", "Bundle"))
+SHARED = frozenset(("Scorer", "Bundle", "Provider"))
 """Kinds that the organization may have for all of its projects, as documents of the project "": a project's own of that name wins."""
 
 
