@@ -320,7 +320,7 @@ class FaustJob:
         owns, flows = bool(self.app.consumer.assignment()), self.app.flow_control.is_active()
         if flows or not owns:
             self.health.turn()
-        if flows and owns and (self._entered or self._around is None):
+        if flows and owns:
             self.health.ready()
             self._measure()
 

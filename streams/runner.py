@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import Gauge
 
 from schemas.documents.bundle import BundleSpec
@@ -90,6 +91,8 @@ class Runner:
         self.settings, self.known = settings, known
         self.tier = Tier(None, "the runner has not started")
         self._held = AsyncExitStack()
+        self._chosen = asyncio.Event()
+        """The tier is known, and what needs it is open."""
 
     async def __aenter__(self) -> "Runner":
         """Chooses the tier and opens everything.
@@ -99,13 +102,14 @@ class Runner:
 
         """
         folder = runner_dir(self.settings)
+        await self._serve()
         self.tier = await tier(folder)
         holds = self.tier.sandbox is not None
         HOLDS.labels(self.tier.sandbox.name if self.tier.sandbox else "none").set(holds)
         (log.info if holds else log.error)(self.tier.told)
         if self.tier.sandbox is not None:
             await self._open(self.tier.sandbox, folder)
-        await self._serve()
+        self._chosen.set()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -130,7 +134,7 @@ class Runner:
     async def _serve(self) -> None:
         if not self.settings.runner_port:
             return
-        app = web.Application(client_max_size=8 * 1024 * 1024)
+        app = web.Application(client_max_size=8 * 1024 * 1024, middlewares=[self._when_chosen])
         app.add_routes(self._routes())
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -143,9 +147,16 @@ class Runner:
             ) from error
 
     def _routes(self) -> Iterable[web.RouteDef]:
-        refusal = "" if self.tier.sandbox else self.tier.told
-        builds = runner_builds.routes(self._build, self.settings, lambda: refusal)
-        return [*builds, *runner_tries.routes(self.find, self.settings)]
+        builds = runner_builds.routes(self._build, self.settings, lambda: "" if self.tier.sandbox else self.tier.told)
+        return [*builds, *runner_tries.routes(self.find, self.settings), web.get("/sandbox", self._told)]
+
+    @web.middleware
+    async def _when_chosen(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        await self._chosen.wait()
+        return await handler(request)
+
+    async def _told(self, _: web.Request) -> web.Response:
+        return web.json_response({"holds": self.tier.sandbox is not None, "told": self.tier.told})
 
     async def _build(self, bundle: Bundle) -> Built:
         return await self.builder.build(bundle)

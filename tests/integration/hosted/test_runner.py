@@ -200,8 +200,8 @@ def test_the_key_is_nowhere_in_the_sandbox(site: Site) -> None:
 
 
 FAULTS = {
-    "hangs": ("time.sleep(3600)", "no verdict within 1 s"),
-    "spins": ("exec('while True: pass')", "no verdict within 1 s"),
+    "hangs": ("time.sleep(3600)", "no verdict within 6 s"),
+    "spins": ("exec('while True: pass')", "no verdict within 6 s"),
     "leaves": ("os._exit(3)", "its sandbox ended: exit 3"),
     "raises": ("raise KeyError('the order')", "KeyError: 'the order'"),
     "eats": ("return float(len(b'x' * (4 << 30)))", "emory"),
@@ -223,17 +223,19 @@ def test_faults_of_one_scorer_are_told_to_its_author_and_delay_no_other(site: Si
     for identity in [both, *examples]:
         score = site.score(identity, "good")
         assert score.outcome == "pass"
-        assert score.ts - score.ingested_at < 5000, "nobody waits for a neighbour's deadline"
+        assert score.latency_ms < 5000, "nobody waits for a neighbour's deadline"
     for name, (_, reason) in FAULTS.items():
         for identity in asked[name]:
             score = site.score(identity, name)
             assert (score.outcome, reason in score.reason) == ("error", True), score.reason
     assert {site.score(identity, "floods").outcome for identity in asked["floods"]} == {"pass"}
-    assert site.score(both, "hangs").outcome == "error"
+    hung = site.score(both, "hangs")
+    assert hung.outcome == "error"
+    assert site.score(both, "good").ts < hung.ts - 2000, "nor for another pair of the same request"
 
 
 def _limit(name: str) -> dict[str, float]:
-    return {"timeout": 1.0} if name in ("hangs", "spins") else {}
+    return {"timeout": 6.0} if name in ("hangs", "spins") else {}
 
 
 def test_a_host_that_the_operator_does_not_allow_is_refused_with_the_setting(site: Site) -> None:
