@@ -32,6 +32,7 @@ check: install    ## ruff, mypy, import-linter, schema compatibility
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@MYPYPATH=scorers/hosted/shim $(BIN)/mypy --config-file= --strict -p vedette -p judgeval
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.avro --check
 

@@ -5,6 +5,7 @@ the host as SNI and `Host`, and follows no redirect: a name that means another a
 
     host, port = url_target("https://hooks.example.com/a")
     address = resolve(host, port)[0]          # blocks; in a loop: `await asyncio.to_thread(resolve, host, port)`
+    aiohttp.TCPConnector(socket_factory=guarded_sockets(), use_dns_cache=False)          # or: checks each address as it connects
 
 Ranges: IANA's IPv4 and IPv6 special-purpose address registries.
 """
@@ -12,11 +13,14 @@ Ranges: IANA's IPv4 and IPv6 special-purpose address registries.
 import ipaddress
 import socket
 from collections.abc import Callable, Collection, Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LookUp = Callable[[str, int], Iterable[str]]
+AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]
+"""As `socket.getaddrinfo` returns it."""
 
 _UNICAST = ipaddress.ip_network("2000::/3")
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
@@ -120,6 +124,24 @@ def why_refused(address: str, private: Collection[Network] = ()) -> str:
     if any(found in network for network in private) or _is_public(found):
         return ""
     return "not a public address; the operator opens private networks with VEDETTE_PRIVATE_NETWORKS"
+
+
+def guarded_sockets(private: Collection[Network] = (), *, encrypted: bool = True) -> Callable[..., socket.socket]:
+    """Returns a maker of sockets for a connector of aiohttp: it raises `Refused` for an address that may not be connected to.
+
+    With `encrypted=False`, for http://, private networks alone may be: elsewhere a key would be readable on its way.
+    """
+
+    def made(found: AddrInfo) -> socket.socket:
+        family, kind, proto, _, (address, *_) = found
+        why = why_refused(str(address), private)
+        if not why and not encrypted and not why_refused(str(address)):
+            why = "a public address: its URL must begin with https://, or keys are readable on their way"
+        if why:
+            raise Refused(f"{address} is {why}")
+        return socket.socket(family, kind, proto)
+
+    return made
 
 
 def _inner(address: Address) -> Address:

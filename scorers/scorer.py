@@ -24,6 +24,8 @@ class Verdict:
     label: str = ""
     skipped: bool = False
     """The subject lacks what the scorer reads; the reason names the setting that would supply it."""
+    cost_usd: float | None = None
+    """What judging cost, in calls of models; None: it calls none."""
 
 
 class Transient(Exception):
@@ -35,6 +37,15 @@ class Transient(Exception):
         self.retry_after_s = retry_after_s
 
 
+class Permanent(Exception):
+    """It cannot be judged, now or later: an `error` whose reason tells the scorer's author what to do."""
+
+    def __init__(self, reason: str, cost_usd: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.cost_usd = cost_usd
+
+
 class Scorer(Protocol):
     """Judges one subject. Its fields are its configuration."""
 
@@ -43,6 +54,7 @@ class Scorer(Protocol):
 
         Raises:
             Transient: it cannot be judged now.
+            Permanent: it can never be; only the reason is told.
 
         """
         ...

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from streams.settings import Settings
 log = structlog.get_logger()
 
 Handler = Callable[[Received], Awaitable[list[Out]]]
+Parts = Callable[[Received], list[Received]]
 
 WEDGED_AFTER_S = 120
 """A worker that has had no partition to work on, or is still recovering, for this long starts again."""
@@ -149,11 +151,36 @@ class FaustJob:
         self._reading = threading.Lock()
         self._producer: AsyncProducer | None = None
         self._unreadable_in_a_row = 0
+        self._around: AbstractAsyncContextManager[Any] | None = None
+        self._entered, self._entering = False, asyncio.Lock()
         self.app.on_partitions_revoked.connect(self._revoked)  # type: ignore[arg-type]
         self.app.timer(1.0)(self._beat)
 
-    def each(self, topic: Topic, handle: Handler, in_flight: int = 0) -> None:
-        """Lets `handle` make the records to write of every record of a topic; `in_flight` of them at once if it waits."""
+    def around(self, work: "AbstractAsyncContextManager[Any]") -> None:
+        """Enters `work` in the job's loop before the first record, and leaves it at the end; what it raises then ends the process."""
+        self._around = work
+        self.app.on_before_shutdown.connect(self._leave)
+
+    async def _enter(self) -> None:
+        async with self._entering:
+            if self._around is None or self._entered:
+                return
+            try:
+                await self._around.__aenter__()
+            except Exception as error:
+                log.critical("the job ends", error=str(error))
+                os._exit(1)
+            self._entered = True
+
+    async def _leave(self, *_: Any, **__: Any) -> None:
+        if self._around is not None and self._entered:
+            await self._around.__aexit__(None, None, None)
+
+    def each(self, topic: Topic, handle: Handler, in_flight: int = 0, parts: Parts | None = None) -> None:
+        """Lets `handle` make the records to write of every record of a topic; `in_flight` of them at once if it waits.
+
+        With `parts` a record is divided into several, handled side by side: what each causes is sent as soon as it is made.
+        """
         source = self.app.topic(kafka.topic_name(self.settings, topic), key_type=bytes, value_type=bytes)
         room = asyncio.Semaphore(in_flight) if in_flight else None
         tasks: set[asyncio.Task[None]] = set()
@@ -163,23 +190,40 @@ class FaustJob:
             room.release() if room else None
 
         async def agent(stream: Any) -> None:
+            await self._enter()
             async for event in stream.noack().events():
                 entry = await self.acks.start(event)
                 if room is None:
-                    await self._handle(topic, entry, handle)
+                    await self._handle(topic, entry, handle, parts)
                     continue
                 await room.acquire()
-                task = asyncio.create_task(self._handle(topic, entry, handle))
+                task = asyncio.create_task(self._handle(topic, entry, handle, parts))
                 tasks.add(task)
                 task.add_done_callback(finished)
 
         agent.__name__ = f"{self.job}-{topic.value}"
         self.app.agent(source, name=agent.__name__)(agent)
 
-    async def _handle(self, topic: Topic, entry: InFlight[EventT], handle: Handler) -> None:
-        outs = await self.outcome(raw(topic, entry.event), handle)
+    async def _handle(self, topic: Topic, entry: InFlight[EventT], handle: Handler, parts: Parts | None) -> None:
+        received = raw(topic, entry.event)
+        if parts is None:
+            sent = [await self._caused(received, handle)]
+        else:
+            several = await self._divided(received, parts)
+            sent = list(await asyncio.gather(*(self._caused(one, handle) for one in several)))
         observe.RECORDS.labels(self.job, topic).inc()
-        self.acks.when(entry, [await self.send(outs)] if outs else [])
+        self.acks.when(entry, [ack for ack in sent if ack is not None])
+
+    async def _caused(self, received: Received, handle: Handler) -> "asyncio.Future[None] | None":
+        outs = await self.outcome(received, handle)
+        return await self.send(outs) if outs else None
+
+    async def _divided(self, received: Received, parts: Parts) -> list[Received]:
+        """The parts of a record; one that cannot be read stays whole, for `outcome` to tell why."""
+        try:
+            return parts(await self.decoded(received))
+        except (Undecodable, UnknownSchema):
+            return [received]
 
     async def send(self, outs: Sequence[Out]) -> "asyncio.Future[None]":
         """Hands records over and returns the future of their acks; ends the process when it cannot: the input is read again."""
@@ -206,7 +250,7 @@ class FaustJob:
     async def decoded(self, received: Received) -> Received:
         """Returns the record read by its writer's schema."""
         cls = self.reads[received.topic]
-        if cls is None:
+        if cls is None or received.record is not None:
             return received
         try:
             record = await self._record(cls, received)
@@ -239,6 +283,11 @@ class FaustJob:
         if self._feed.is_fresh():
             return self._feed.configuration
         return await asyncio.to_thread(self._feed.confirmed)
+
+    @property
+    def known(self) -> Configuration:
+        """The configuration as read so far: for what is looked up at the time of use."""
+        return self._feed.configuration
 
     @property
     def producer(self) -> AsyncProducer:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from prometheus_client import Counter
@@ -16,7 +16,7 @@ from schemas.score import Score
 from schemas.subject import Subject
 from schemas.topics import Topic
 from scorers.registry import build
-from scorers.scorer import Scorer, Transient, Verdict
+from scorers.scorer import Permanent, Scorer, Transient, Verdict
 from streams.faust_app import FaustJob
 from streams.later import terms_of
 from streams.logic.configuration import Configuration, Versioned
@@ -39,13 +39,33 @@ class Ready:
 
     spec: ScorerSpec
     scorer: Scorer
-    slots: asyncio.Semaphore
+    slots: asyncio.Semaphore | None
+    """None: it bounds time and number by itself."""
+
+    @asynccontextmanager
+    async def bounds(self) -> AsyncIterator[None]:
+        """Waits for a slot and limits the time of what is done in it."""
+        if self.slots is None:
+            yield
+            return
+        async with self.slots, asyncio.timeout(self.spec.timeout):
+            yield
+
+
+Make = Callable[[ScorerSpec, str, str, Configuration], Ready]
+"""Makes a scorer of a spec, a project, its name and the configuration that has what it names; raises `ValueError`."""
+
+
+def built_in(spec: ScorerSpec, _project: str, _name: str, _configuration: Configuration) -> Ready:
+    """Returns a scorer that is part of Vedette."""
+    return Ready(spec, build(spec), asyncio.Semaphore(spec.concurrency))
 
 
 @dataclass
 class Bench:
-    """The scorers of this worker, built once per version."""
+    """The scorers of this worker, made once per version."""
 
+    make: Make = built_in
     _ready: dict[tuple[str, str, str], Ready] = field(default_factory=dict)
     _enabled: dict[Versioned, bool] = field(default_factory=dict)
 
@@ -68,7 +88,7 @@ class Bench:
                     f"project {project!r} has {version} {pair.scorer!r}: apply its document, then send again"
                 )
             spec = ScorerSpec.model_validate_json(found.spec)
-            self._ready[key] = Ready(spec, build(spec), asyncio.Semaphore(spec.concurrency))
+            self._ready[key] = self.make(spec, project, pair.scorer, configuration)
         return self._ready[key]
 
     def _is_enabled(self, newest: Versioned) -> bool:
@@ -130,10 +150,12 @@ async def _judged(ready: Ready, subject: Subject) -> tuple[Verdict, str]:
         Transient: it cannot be judged now.
     """
     try:
-        async with ready.slots, asyncio.timeout(ready.spec.timeout):
+        async with ready.bounds():
             return await ready.scorer.judge(subject), ""
     except Transient:
         raise
+    except Permanent as failure:
+        return Verdict(cost_usd=failure.cost_usd), failure.reason
     except TimeoutError as error:
         return Verdict(), str(error) or f"no verdict within {ready.spec.timeout:g} s"
     except Exception as error:  # whatever a scorer raises is its error, never a fail
@@ -142,23 +164,32 @@ async def _judged(ready: Ready, subject: Subject) -> tuple[Verdict, str]:
 
 def main(settings: Settings, classes: tuple[ScorerClass, ...] = ("code",)) -> None:
     """Runs a scoring worker for these classes of scorers until SIGTERM."""
-    class_of = {TOPIC_OF_CLASS[name]: name for name in classes}
+    worker(f"score-{'-'.join(classes)}", settings, {name: Bench() for name in classes}).run()
+
+
+def worker(job_name: str, settings: Settings, benches: Mapping[ScorerClass, Bench], in_flight: int = 200) -> FaustJob:
+    """Returns a scoring worker for the classes of these benches, that judges so many requests of each at once."""
+    class_of = {TOPIC_OF_CLASS[name]: name for name in benches}
     reads = dict.fromkeys(class_of, ScoreRequest)
-    job = FaustJob(f"score-{'-'.join(classes)}", settings, reads=reads, writes=(Score, LaterRequest))
+    job = FaustJob(job_name, settings, reads=reads, writes=(Score, LaterRequest))
     terms = terms_of(settings)
-    benches: dict[Topic, Bench] = defaultdict(Bench)
 
     async def judge(received: Received) -> list[Out]:
-        request = received.of(ScoreRequest)
+        request, of = received.of(ScoreRequest), class_of[received.topic]
         configuration = await job.configuration()
         key = record_key(request.project, request.trace_id or request.subjects[0].subject_id)
-        bench, of = benches[received.topic], class_of[received.topic]
-        found = await scores(request, bench, configuration, lambda: time.time_ns() // 1_000_000, of, terms)
+        found = await scores(request, benches[of], configuration, lambda: time.time_ns() // 1_000_000, of, terms)
         return [
             Out(Topic.SCORES, key, one) if isinstance(one, Score) else Out(Topic.SCORE_LATER, later_key(one), one)
             for one in found
         ]
 
-    for topic in class_of:
-        job.each(topic, judge, in_flight=200)
-    job.run()
+    for topic, of in class_of.items():
+        job.each(topic, judge, in_flight, parts=None if of == "code" else one_by_one)
+    return job
+
+
+def one_by_one(received: Received) -> list[Received]:
+    """Returns the pairs of a request as requests of their own: no verdict waits for another scorer's."""
+    request = received.of(ScoreRequest)
+    return [received.with_record(request.model_copy(update={"pairs": (pair,)})) for pair in request.pairs]

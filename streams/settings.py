@@ -9,7 +9,7 @@ import orjson
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from schemas.documents.base import Name
+from schemas.documents.base import Duration, Name
 from schemas.net_guard import networks
 from streams.logic.retention import DEFAULT, parse
 
@@ -146,6 +146,36 @@ class Settings(BaseSettings):
     )
     watch_ping_url: str = Field(
         default="", description="is called after every canary that came through: a dead man's switch of your own"
+    )
+    runner_url: str = Field(
+        default="", description="where the runner job answers; the api has it build what is uploaded; empty: no uploads"
+    )
+    runner_token: SecretStr = Field(
+        default=SecretStr(""), description="shared by the api and the runner: only who has it may build"
+    )
+    runner_port: int = Field(
+        default=0, ge=0, le=65535, description="of the runner, for the api alone: builds and trials; 0: none"
+    )
+    runner_dir: Path | None = Field(
+        default=None,
+        description="where the runner keeps code and packages; sandboxes have uids of their own, so others must be able to reach it; default: a folder of the user in /var/tmp",
+    )
+    runner_cells: int = Field(default=32, ge=1, le=1000, description="sandboxes of the runner at once")
+    runner_memory_mib: int = Field(default=512, ge=64, description="memory of one sandbox")
+    egress_allow: dict[str, list[str]] = Field(
+        default={},
+        description='hosts that hosted scorers may reach, host:port by project; * for all projects; for example {"shop": ["api.example.com:443"]}',
+    )
+    index_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="simple API of the only package index for requirements of uploaded scorers; empty: the one of pip's configuration on the runner",
+    )
+    index_min_age: Duration = Field(
+        default=0, description="younger files of the index are hidden, such as 7d; 0: none is"
+    )
+    index_allow: str = Field(
+        default="",
+        description="comma separated: the only packages that uploads may install, dependencies too; empty: all",
     )
 
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")

@@ -63,6 +63,7 @@ def score_of(
         reason=error or verdict.reason,
         latency_ms=latency_ms,
         attempt=request.attempt,
+        cost_usd=verdict.cost_usd,
         tries=tries,
         late=pair.give_up_at > 0,
         sampling_rate=pair.sampling_rate,

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.documents.base import Base, EnvRef, Strict
+from schemas.documents.base import Base, EnvRef, Metadata, Name, Strict
 
 
 class ProviderSpec(Strict):
@@ -18,8 +18,15 @@ class ProviderSpec(Strict):
     budget_usd_per_day: float | None = Field(default=None, ge=0)
 
 
+class OfAll(Metadata):
+    """Names a provider of one project, or with the project "" of all of them: a project's own of that name wins."""
+
+    project: Name | Literal[""] = "default"
+
+
 class Provider(Base):
     """An LLM provider."""
 
     kind: Literal["Provider"]
+    metadata: OfAll
     spec: ProviderSpec

@@ -24,6 +24,7 @@ from streams.documents import Invalid, Place, Problem, check
 from streams.logic.configuration import Configuration, Versioned
 
 Result = Literal["created", "changed", "unchanged"]
+UPLOAD_FIRST = "`with` is {bundle: ID} of uploaded code: `vedette upload_scorer FILE` makes the document, `vedette get scorer NAME -o yaml` shows it"
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,15 @@ class InvalidDocuments(ValueError):
         return [{"index": index, "path": list(p.path), "message": p.message} for index, p in self.problems]
 
 
-def checked(items: Sequence[Any], secret_problem: SecretCheck) -> list[Base]:
+def checked(
+    items: Sequence[Any], secret_problem: SecretCheck, configuration: Configuration | None = None
+) -> list[Base]:
     """Returns the documents that data spells out: all of them, or none.
+
+    Args:
+        items: the data.
+        secret_problem: what is wrong with a reference to a secret.
+        configuration: that holds the uploads which documents may name; None: there are none.
 
     Raises:
         InvalidDocuments: with every problem of every document.
@@ -80,7 +88,9 @@ def checked(items: Sequence[Any], secret_problem: SecretCheck) -> list[Base]:
         except Invalid as error:
             problems += [(index, problem) for problem in error.problems]
             continue
-        problems += [(index, problem) for problem in _beyond_schema(document, secret_problem)]
+        problems += [
+            (index, problem) for problem in _beyond_schema(document, secret_problem, configuration or Configuration())
+        ]
         if first.setdefault(_key(document), index) != index:
             problems.append((index, Problem(("metadata", "name"), "stands here twice; keep one of the two")))
         documents.append(document)
@@ -104,10 +114,10 @@ def spec_of(document: Base) -> BaseModel:
     return spec
 
 
-def _beyond_schema(document: Base, secret_problem: SecretCheck) -> Iterator[Problem]:
+def _beyond_schema(document: Base, secret_problem: SecretCheck, configuration: Configuration) -> Iterator[Problem]:
     spec = spec_of(document)
     if isinstance(spec, ScorerSpec):
-        yield from _scorer(spec)
+        yield from _scorer(spec, document.metadata.project, configuration)
     if isinstance(spec, Told) and spec.template is not None:
         yield from _template(spec.template)
     for path, reference in _secrets(spec, ("spec",)):
@@ -116,7 +126,11 @@ def _beyond_schema(document: Base, secret_problem: SecretCheck) -> Iterator[Prob
             yield Problem(path, why)
 
 
-def _scorer(spec: ScorerSpec) -> Iterator[Problem]:
+def _scorer(spec: ScorerSpec, project: str, configuration: Configuration) -> Iterator[Problem]:
+    if spec.type == "hosted":
+        if configuration.newest("Bundle", project, str(spec.with_.get("bundle"))) is None or len(spec.with_) > 1:
+            yield Problem(("spec", "with"), UPLOAD_FIRST)
+        return
     try:
         registry.build(spec)
     except ValueError as error:
@@ -159,7 +173,7 @@ def plan(documents: Sequence[Base], configuration: Configuration, by: str, has_s
 def _planned(document: Base, configuration: Configuration, by: str, warnings: tuple[str, ...]) -> Planned:
     kind, project, name = _key(document)
     spec, description = canonical_spec(spec_of(document)), document.metadata.description
-    version, before = spec_version(spec), configuration.newest(kind, project, name)
+    version, before = spec_version(spec), configuration.all_newest(kind, project).get(name)
     entry = ConfigEntry(
         project=project, kind=kind, name=name, version=version, spec=spec, description=description, by=by
     )

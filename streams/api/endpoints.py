@@ -20,6 +20,7 @@ from streams.api import commands, datasets, documents, keys, readers, send_test,
 from streams.api.app import Answer, Call, Endpoint, Handler, openapi
 from streams.api.errors import Refused
 from streams.api.publish import append, in_effect
+from streams.api.scorers import SCORERS
 from streams.doctor import destinations as destination_checks
 from streams.doctor import waiters
 from streams.documents import Invalid, with_project
@@ -65,7 +66,11 @@ def _planned(call: Call, checked: Sequence[Any]) -> list[documents.Planned]:
 def _checked(call: Call) -> list[Any]:
     items = call.read(DOCUMENTS)
     try:
-        found = documents.checked([_of_project(call, item) for item in items], call.services.secret_problem)
+        found = documents.checked(
+            [_of_project(call, item) for item in items],
+            call.services.secret_problem,
+            call.services.config.configuration,
+        )
     except documents.InvalidDocuments as error:
         raise Refused(400, "invalid_documents", f"nothing was applied: {error}", {"problems": error.told()}) from error
     except Invalid as error:
@@ -96,7 +101,7 @@ async def delete_document(call: Call) -> Any:
     config = call.services.config
 
     def decide() -> tuple[str, list[ConfigEntry]]:
-        before = config.configuration.newest(kind, project, name)
+        before = config.configuration.all_newest(kind, project).get(name)
         if before is None:
             raise Refused(404, "not_found", f"there is no {kind} {name!r} in project {project}")
         return before.version, [documents.deletion(before, call.caller.id)]
@@ -259,5 +264,6 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("POST", "/api/v1/destinations/{name}/test", "send a test message", test_destination, "admin", ("project",)),
+    *SCORERS,
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
 )  # fmt: skip

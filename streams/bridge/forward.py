@@ -27,7 +27,8 @@ HOP_BY_HOP = frozenset(
 )
 """They belong to one connection (RFC 9110 §7.6.1)."""
 
-TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=60)
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=360)
+"""An upload is answered when it is built."""
 
 
 class Forward:

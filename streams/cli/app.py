@@ -20,8 +20,10 @@ from streams.cli import (
     keys,
     local,
     rules,
+    scorers,
     silences,
     tail,
+    tries,
     why,
 )
 from streams.cli.failure import Failure
@@ -58,7 +60,7 @@ def _help(ctx: typer.Context) -> None:
 app = typer.Typer(
     name="vedette",
     help="Watches AI agents in production.",
-    epilog="From the SDK: vedette env, vedette --version.",
+    epilog="From the SDK: vedette run, vedette env, vedette upload_scorer, vedette --version.",
     cls=Commands,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -79,6 +81,18 @@ PANELS: dict[str, tuple[Command, ...]] = {
     "Operations": (doctor.doctor, why.why, rules.audit, destinations.send_test, kafka.topics, kafka.migrate, tail.tail),
 }
 GROUPS: dict[str, tuple[str, dict[str, Command]]] = {
+    "scorers": (
+        "What judges, uploaded or built in.",
+        {
+            "ls": scorers.ls,
+            "show": scorers.show_one,
+            "diff": scorers.diff,
+            "disable": scorers.disable,
+            "enable": scorers.enable,
+            "delete": scorers.delete,
+            "try": tries.try_once,
+        },
+    ),
     "keys": ("API keys.", {"create": keys.create, "ls": keys.ls, "revoke": keys.revoke}),
     "alerts": ("Alerts.", {"ls": alerts.ls, "ack": alerts.ack, "resolve": alerts.resolve, "snooze": alerts.snooze}),
     "rules": ("Rules.", {"ls": rules.ls, "test": rules.run_tests, "backtest": rules.backtest}),

@@ -47,7 +47,9 @@ def projects(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def scorers(ctx: typer.Context, incomplete: str) -> list[str]:
     """Returns the scorers that are configured."""
-    return _beginning(_documents(ctx, "Scorer"), incomplete)
+    project = ctx.params.get("project")
+    found = _asked(ctx, lambda api: api.get("/api/v1/scorers", project=project)["scorers"])
+    return _beginning(sorted({one["name"] for one in found}), incomplete)
 
 
 def rules(ctx: typer.Context, incomplete: str) -> list[str]:

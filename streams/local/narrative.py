@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -17,10 +18,12 @@ from streams.cli.client import ApiError, Client
 from streams.local import demo
 from streams.local.datadir import DataDir
 from streams.local.facts import ADMIN_KEY, Facts
+from streams.local.ports import LOOPBACK
 from streams.local.stack import recorded
 
 LOOK_EVERY_S = 1.0
 COUNTS_EVERY_S = 15.0
+SANDBOX_TRIES, SANDBOX_WITHIN_S = 60, 180.0
 
 _COUNTS = """
 SELECT (SELECT uniqExact(trace_id, span_id) FROM {database}.spans WHERE project = '{project}') AS spans,
@@ -64,6 +67,7 @@ def follow(known: Facts, data: DataDir, tell: Tell) -> None:
     tell(where(known, data))
     story = Demo(known, data, tell) if known.demo else None
     jobs = Jobs(data, tell)
+    threading.Thread(target=tell_sandbox, args=(data, tell), daemon=True, name="sandbox").start()
     while True:
         jobs.look()
         if story is not None:
@@ -179,6 +183,18 @@ class Demo:
         except (OSError, ValueError):
             return None
         return row
+
+
+def tell_sandbox(data: DataDir, tell: Tell) -> None:
+    """Tells which sandbox uploaded scorers run in, once the runner has tried it, or what to install. Blocks until then."""
+    port = (data.path / "runner.port").read_text().strip()
+    for _ in range(SANDBOX_TRIES):
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/sandbox", timeout=SANDBOX_WITHIN_S) as answer:
+                tell(f"uploaded scorers: {json.load(answer)['told']}")
+            return
+        except OSError:
+            time.sleep(1)
 
 
 def alert_text(alert: dict[str, Any]) -> str:

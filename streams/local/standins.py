@@ -2,6 +2,7 @@
 
     python -m streams.local.standins slack PORT FILE      Slack's Web API; FILE gets one JSON line a call
     python -m streams.local.standins smtp PORT FILE       an SMTP server; FILE gets one JSON line a message
+    python -m streams.local.standins openai PORT          a language model's provider
 
 The demo runs them as processes; tests run them in their own process and decide by a function what is answered.
 """
@@ -22,6 +23,7 @@ from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 
+from streams.local.openai_standin import OpenAiStandIn
 from streams.local.ports import LOOPBACK, free_port
 
 
@@ -232,11 +234,13 @@ class _Record:
 def main(arguments: Sequence[str]) -> None:
     match arguments:
         case ["slack", port, file]:
-            stand_in: SlackStandIn | SmtpStandIn = SlackStandIn(int(port), Path(file))
+            stand_in: SlackStandIn | SmtpStandIn | OpenAiStandIn = SlackStandIn(int(port), Path(file))
         case ["smtp", port, file]:
             stand_in = SmtpStandIn(int(port), Path(file))
+        case ["openai", port]:
+            stand_in = OpenAiStandIn(int(port))
         case _:
-            sys.exit("usage: python -m streams.local.standins slack|smtp PORT FILE")
+            sys.exit("usage: python -m streams.local.standins slack|smtp PORT FILE, or openai PORT")
     with stand_in:
         threading.Event().wait()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "complete": ("complete",),
     "sample": ("sample",),
     "score": ("score", "--class", "code"),
+    "runner": ("runner",),
     "later": ("later",),
     "match": ("match",),
     "count": ("count",),
@@ -42,6 +45,8 @@ JOBS: dict[str, tuple[str, ...]] = {
     "store": ("store",),
 }
 PARTITIONS = "4"
+PRIVATE = '["127.0.0.0/8", "::1/128"]'
+"""Models and webhooks of this machine may be named."""
 
 KNOWN = (
     DataDirError, PortTakenError, NotReadyError, ApiError, Transient, Permanent, migrate.MigrationRefused, KafkaException, OSError, ValueError,
@@ -72,6 +77,7 @@ class Ports:
     otlp_http: int
     otlp_grpc: int
     api: int
+    runner: int
 
 
 class Stopped(BaseException):
@@ -153,6 +159,7 @@ def start(stack: LocalStack, options: Options, tell: Tell) -> Facts:
     if options.demo:
         demo.apply(admin, env)
         demo.start_agent(stack.supervisor, known, data)
+        threading.Thread(target=demo.upload, args=(admin, env, tell), daemon=True, name="demo").start()
     known.keep(data)
     return known
 
@@ -167,6 +174,7 @@ def _ports(data: DataDir, options: Options) -> Ports:
         kept("otlp-http", options.otlp_http_port),
         kept("otlp-grpc", options.otlp_grpc_port),
         kept("api", options.api_port),
+        kept("runner", 0),
     )
 
 
@@ -217,8 +225,11 @@ def environment(known: Facts, data: DataDir, ports: Ports, options: Options) -> 
         "VEDETTE_OTLP_GRPC_PORT": str(ports.otlp_grpc),
         "VEDETTE_API_PORT": str(ports.api),
         "VEDETTE_API_URL": known.api,
+        "VEDETTE_RUNNER_PORT": str(ports.runner),
+        "VEDETTE_RUNNER_URL": f"http://{LOOPBACK}:{ports.runner}",
+        "VEDETTE_RUNNER_TOKEN": data.secret("runner.token", lambda: secrets.token_hex(32)).read_text().strip(),
+        "VEDETTE_PRIVATE_NETWORKS": os.environ.get("VEDETTE_PRIVATE_NETWORKS", PRIVATE),
         "VEDETTE_PUBLIC_URL": os.environ.get("VEDETTE_PUBLIC_URL", known.api),
-        "VEDETTE_PRIVATE_NETWORKS": os.environ.get("VEDETTE_PRIVATE_NETWORKS", '["127.0.0.0/8", "::1"]'),
         "VEDETTE_ENV_ALLOW": os.environ.get("VEDETTE_ENV_ALLOW", '{"*": ["*"]}'),
         "VEDETTE_BOOTSTRAP_ADMIN_KEY_FILE": str(_admin_key_file(data)),
         "VEDETTE_DATA_DIR": str(data.path),
@@ -243,9 +254,10 @@ def _ingest_key(admin: Client, data: DataDir) -> None:
 
 
 def _provider(admin: Client) -> None:
-    """An LLM provider named openai, when the environment has a key for one."""
+    """An LLM provider named openai for all projects, when the environment has a key for one."""
     if not os.environ.get("OPENAI_API_KEY"):
         return
     spec = {"type": "openai", "api_key": {"env": "OPENAI_API_KEY"}, "base_url": os.environ.get("OPENAI_BASE_URL")}
-    document = {"apiVersion": "vedette/v1", "kind": "Provider", "metadata": {"name": "openai"}, "spec": spec}
+    metadata = {"name": "openai", "project": ""}
+    document = {"apiVersion": "vedette/v1", "kind": "Provider", "metadata": metadata, "spec": spec}
     admin.put("/api/v1/documents", [document])

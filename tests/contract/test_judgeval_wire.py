@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from pydantic import SecretStr
 from schemas.config import ConfigEntry
 from schemas.example import Example
 from schemas.topics import Topic
+from scorers.hosted.index import Index
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrate import migrate
 from streams.local.ports import free_port
 from streams.settings import Settings
 from tests.support.bridge import Bridge, make_key, records, start_bridge, stop_bridge, wait_known
+from tests.support.hosted import builder, builds_served, open_folder
+from tests.support.index import LocalIndex, serving, wheel
 from tests.support.jobs import Installation
 
 pytestmark = pytest.mark.integration
@@ -77,10 +80,28 @@ def server(kafka: str, clickhouse: str, tmp_path_factory: pytest.TempPathFactory
         public_url="http://vedette.example",
         clickhouse_url=SecretStr(clickhouse),
         clickhouse_database=f"t_{secrets.token_hex(4)}",
+        runner_token=SecretStr("known to both"),
     )
     database = connect(clickhouse, settings.clickhouse_database)
     migrate(database)
-    installation = Installation(settings, tmp_path_factory.mktemp("judgeval"))
+    with built_by(settings) as url:
+        yield from _served(settings.model_copy(update={"runner_url": url}), tmp_path_factory.mktemp("judgeval"))
+    database.execute("DROP DATABASE {ours:Identifier} SYNC")
+    database.close()
+
+
+@contextmanager
+def built_by(settings: Settings) -> Iterator[str]:
+    """The URL of a runner whose index has a small package under the name of each that the recorded uploads ask for."""
+    with serving(LocalIndex()) as index, open_folder() as folder:
+        index.add(wheel("openai", files={"openai.py": "class OpenAI: pass"}))
+        index.add(wheel("pydantic", files={"pydantic/__init__.py": ""}))
+        with builds_served(builder(Index(index.url), folder), settings) as url:
+            yield url
+
+
+def _served(settings: Settings, folder: Path) -> Iterator[Server]:
+    installation = Installation(settings, folder)
     bridge = start_bridge(settings)
     key = make_key(settings, scopes=("admin",))
     wait_known(bridge, key)
@@ -88,8 +109,6 @@ def server(kafka: str, clickhouse: str, tmp_path_factory: pytest.TempPathFactory
     yield Server(bridge, installation, key)
     assert stop_bridge(bridge) == 0
     installation.stop()
-    database.execute("DROP DATABASE {ours:Identifier} SYNC")
-    database.close()
 
 
 def calls(name: str, *paths: str) -> list[dict[str, Any]]:
@@ -265,11 +284,10 @@ def test_uploaded_code_is_kept_as_versions_of_a_hosted_scorer(server: Server) ->
         status, answer = server.call(call["path"], call["body"])
         assert status == call["status"]
         same_shape(answer, call["reply"])
-    (shown,) = server.documents("Scorer", "Package Inquiry Scorer")
-    assert shown["document"]["spec"]["type"] == "hosted"
-    bundle = shown["document"]["spec"]["with"]["bundle"]
+    shown = server.call("/api/v1/scorers/Package%20Inquiry%20Scorer", None, "GET")[1]
+    assert (shown["type"], shown["project"], shown["code"]) == ("hosted", "", first["body"]["scorer_code"])
     kept = [entry for entry in server.configuration() if entry.kind == "Bundle"]
-    assert [(entry.name, json.loads(entry.spec)["code"]) for entry in kept] == [(bundle, first["body"]["scorer_code"])]
+    assert [entry.name for entry in kept] == [shown["bundle"]]
     assert server.call("/v1/projects/default/scorers/custom/Package%20Inquiry%20Scorer/exists", None, "GET") == (
         200,
         {"exists": True},
@@ -294,10 +312,21 @@ def test_a_prompt_scorer_is_saved_looked_for_and_fetched_as_recorded(server: Ser
 
 
 def test_a_prompt_does_not_take_the_place_of_code(server: Server) -> None:
-    body = {"scorer_name": "taken", "scorer_code": "pass", "requirements_text": ""}
-    assert server.call("/upload_custom_scorer", body)[0] == 200
+    (recorded, *_) = calls("v0.22.2_cli_upload.jsonl", "/upload_custom_scorer/")
+    body = {**recorded["body"], "scorer_name": "taken"}
+    headers = {**HEADERS, "x_project_id": "default"}
+    answer = server.bridge.send(
+        "/upload_custom_scorer", json.dumps(body).encode(), authorization=f"Bearer {server.key}", **headers
+    )
+    assert answer[0] == 200
     status, answer = server.call("/save_scorer", {"name": "taken", "prompt": "p", "threshold": 0.5})
     assert (status, "of type hosted" in answer["detail"]) == (409, True)
+
+
+def test_code_that_cannot_be_built_is_told_in_judgevals_words(server: Server) -> None:
+    body = {"scorer_name": "broken", "scorer_code": "x = 1", "requirements_text": None}
+    status, answer = server.call("/upload_custom_scorer/", body)
+    assert (status, "there is no scorer" in answer["detail"]) == (400, True)
 
 
 def test_a_key_without_the_scope_is_told_which_one_is_missing(server: Server) -> None:

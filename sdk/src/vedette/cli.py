@@ -1,4 +1,4 @@
-"""The `vedette` command. The SDK brings `run` and `env`; what the pipeline brings is found by the entry-point group `vedette.commands`."""
+"""The `vedette` command. The SDK brings `run`, `env` and `upload_scorer`; what the pipeline brings is found by the entry-point group `vedette.commands`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vedette import __version__
 
 GROUP = "vedette.commands"
 WITHOUT_PIPELINE = (
-    "this machine has only Vedette's SDK, which knows `vedette run` and `vedette env`; `{command}` comes with the pipeline: install the distribution "
+    "this machine has only Vedette's SDK, which knows `vedette run`, `vedette env` and `vedette upload_scorer`; `{command}` comes with the pipeline: install the distribution "
     "`vedette-pipeline` from Vedette's repository beside it"
 )
 
@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from vedette import run  # noqa: PLC0415 - the other commands need none of it
 
         return (run.env if given[0] == "env" else run.run)(given[1:], os.environ)
+    if given[:1] in (["upload_scorer"], ["upload-scorer"]):
+        from vedette.upload import upload  # noqa: PLC0415
+
+        return upload(given[1:], os.environ)
     for found in entry_points(group=GROUP):
         found.load()(given, prog_name="vedette")  # ends the process with its exit code
         return 0
@@ -37,7 +41,9 @@ def _alone(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("vedette", description="Vedette for the author of an agent.")
     parser.add_argument("--version", action="version", version=f"vedette {__version__}")
     parser.add_argument(
-        "command", nargs="?", help="run: a program that reports here; env: the variables by which it does"
+        "command",
+        nargs="?",
+        help="run: a program that reports here; env: the variables by which it does; upload_scorer: code that judges on the server",
     )
     known, _ = parser.parse_known_args(given)
     if known.command is None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from urllib.parse import quote
 
 from vedette.address import Address, find, project_header
+from vedette.local import stack
 
 NAMES = ("VEDETTE_API_URL", "VEDETTE_API_KEY", "JUDGMENT_API_URL", "JUDGMENT_API_KEY", "JUDGMENT_ORG_ID")
-STATUS_S = 30
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -90,17 +87,8 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _local(data_dir: str, environ: Mapping[str, str]) -> Address | None:
-    """The stack on this machine, as its own command tells."""
-    command = [sys.executable, "-m", "vedette.cli", "status", "--json", "--data-dir", data_dir]
-    try:
-        told = subprocess.run(  # noqa: S603 - our own command
-            command, env=dict(environ), capture_output=True, text=True, timeout=STATUS_S, check=False
-        ).stdout
-        facts = json.loads(told)
-        key = Path(facts["ingest_key_file"]).read_text().strip()
-        return find(facts["endpoints"]["otlp_http"], key, {})
-    except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired):
-        return None
+    found = stack(data_dir, environ, "ingest")
+    return None if found is None else find(*found, {})
 
 
 def _quoted(text: str) -> str:

@@ -1,27 +1,20 @@
-"""Scorers that judgeval brings: uploaded code (type `hosted`) and prompts (type `prompt`), kept as versions of documents.
+"""Scorers that judgeval brings: uploaded code (type `hosted`) and prompts (type `prompt`), kept as versions of documents."""
 
-The code stands under its content hash, in an entry of the kind `Bundle`, and the scorer names it.
-"""
-
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.config import ConfigEntry
-from schemas.documents.base import Metadata, spec_version
+from schemas.documents.base import Metadata
 from schemas.documents.scorer import Scorer, ScorerSpec
-from schemas.ids import hashed
 from streams.api import documents
+from streams.api import scorers as uploads
 from streams.api.app import Call
 from streams.api.errors import Refused
 from streams.api.judgeval.wire import Told, project_of
 from streams.api.publish import append, in_effect
 from streams.logic.configuration import Configuration, Versioned
-
-MAX_BUNDLE_BYTES = 1024 * 1024
 
 
 class Upload(Told):
@@ -62,32 +55,19 @@ UPLOAD, NAMED, PROMPT, NAMES = TypeAdapter(Upload), TypeAdapter(Named), TypeAdap
 
 
 async def upload(call: Call) -> Any:
-    """Keeps uploaded code; answers when evaluations that name the scorer find it."""
+    """Builds and keeps uploaded code; answers when evaluations that name the scorer find it."""
     sent: Upload = call.read(UPLOAD)
-    project = project_of(call)
-    code = orjson.dumps({"code": sent.scorer_code, "requirements": sent.requirements_text or ""})
-    if len(code) > MAX_BUNDLE_BYTES:
-        raise Refused(413, "too_large", f"code and requirements take {len(code)} bytes, at most {MAX_BUNDLE_BYTES}")
-    bundle = hashed(project, code.decode())
-    scorer = _document(project, sent.scorer_name, "", {"type": "hosted", "with": {"bundle": bundle}, "threshold": 0.5})
-
-    def entries(configuration: Configuration) -> list[ConfigEntry]:
-        if _existing(configuration, scorer) and not sent.overwrite:
-            message = (
-                f"scorer {sent.scorer_name!r} exists in project {project}; upload it with --overwrite for a new version"
-            )
-            raise Refused(409, "exists", message)
-        kept = configuration.newest("Bundle", project, bundle)
-        return [] if kept else [_bundle(project, bundle, code, call.caller.id)]
-
-    await _write(call, scorer, entries)
-    message = f"kept as a version of scorer {sent.scorer_name!r} in project {project}"
-    return {"scorer_name": sent.scorer_name, "status": "success", "message": message}
-
-
-def _bundle(project: str, name: str, content: bytes, by: str) -> ConfigEntry:
-    version = spec_version(content)
-    return ConfigEntry(project=project, kind="Bundle", name=name, version=version, spec=content, by=by)
+    named = call.asked_project or call.headers.get("x-project-id")
+    project = project_of(call) if named else uploads.target(call)
+    given = uploads.Upload(
+        code=sent.scorer_code,
+        requirements=sent.requirements_text or "",
+        name=sent.scorer_name,
+        overwrite=bool(sent.overwrite),
+    )
+    kept = await uploads.keep(call, project, given)
+    message = f"{kept['result']}: version {kept['version']} of scorer {kept['name']!r} in {uploads.where(project)}"
+    return {"scorer_name": sent.scorer_name, "status": "success", "message": "\n".join([message, *kept["notes"]])}
 
 
 async def save(call: Call) -> Any:
@@ -99,11 +79,7 @@ async def save(call: Call) -> Any:
     spec = {"type": "prompt", "with": settings, "threshold": sent.threshold}
     scorer = _document(project, sent.name, sent.description or "", spec)
 
-    def entries(configuration: Configuration) -> list[ConfigEntry]:
-        _existing(configuration, scorer)
-        return []
-
-    await _write(call, scorer, entries)
+    await _write(call, scorer)
     return {"name": sent.name, "scorer_response": _shown(call.services.config.configuration, project, sent.name)}
 
 
@@ -116,27 +92,21 @@ def _document(project: str, name: str, description: str, spec: dict[str, Any]) -
         raise Refused(400, "invalid_body", first["msg"].removeprefix("Value error, ")) from None
 
 
-def _existing(configuration: Configuration, scorer: Scorer) -> Versioned | None:
-    """The scorer of that name, which must be of the same type."""
-    found = configuration.newest("Scorer", scorer.metadata.project, scorer.metadata.name)
-    if found is not None and _spec(found).type != scorer.spec.type:
-        kind, name = _spec(found).type, scorer.metadata.name
-        message = f"scorer {name!r} exists in project {found.project} and is of type {kind}; choose another name"
-        raise Refused(409, "exists", message)
-    return found
-
-
-async def _write(call: Call, scorer: Scorer, entries: Callable[[Configuration], list[ConfigEntry]]) -> None:
-    """Writes a scorer, after what `entries` wants written before it."""
-    config = call.services.config
+async def _write(call: Call, scorer: Scorer) -> None:
+    config, metadata = call.services.config, scorer.metadata
 
     def decide() -> tuple[None, list[ConfigEntry]]:
-        before = entries(config.configuration)
+        found = config.configuration.all_newest("Scorer", metadata.project).get(metadata.name)
+        if found is not None and (kind := _spec(found).type) != scorer.spec.type:
+            message = (
+                f"scorer {metadata.name!r} exists in project {found.project} and is of type {kind}; choose another name"
+            )
+            raise Refused(409, "exists", message)
         (planned,) = documents.plan([scorer], config.configuration, call.caller.id, has_smtp=False)
-        return None, [*before, *([] if planned.result == "unchanged" else [planned.entry])]
+        return None, [] if planned.result == "unchanged" else [planned.entry]
 
     await append(config, decide)
-    await in_effect(config, [("Scorer", scorer.metadata.project, scorer.metadata.name)])
+    await in_effect(config, [("Scorer", metadata.project, metadata.name)])
 
 
 async def exists(call: Call) -> Any:
@@ -174,7 +144,8 @@ def _asked(call: Call) -> Names:
 
 
 def _shown(configuration: Configuration, project: str, name: str) -> dict[str, Any]:
-    history = [one for one in configuration.history("Scorer", project, name) if not one.deleted]
+    every = configuration.history("Scorer", project, name)
+    history = [one for one in every if not one.deleted and one.project == project]
     newest = history[-1]
     spec = _spec(newest)
     settings = spec.with_

@@ -3,11 +3,12 @@
 import ipaddress
 import socket
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.net_guard import Refused, addresses_of, networks, resolve, url_target, why_refused
+from schemas.net_guard import Refused, addresses_of, guarded_sockets, networks, resolve, url_target, why_refused
 
 NAMES = {
     "ok.test": ["93.184.216.34"],
@@ -122,6 +123,34 @@ def test_the_resolver_of_the_machine_is_asked_once() -> None:
     resolve("ok.test", 443, look_up=count)
     assert asked == [("ok.test", 443)]
     assert set(addresses_of("127.0.0.1", 443)) == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_guarded_connector_asks_of_every_address_that_it_connects_to(host: str) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=guarded_sockets())) as session:
+        with pytest.raises(Refused, match=r"127\.0\.0\.1 is not a public address|::1 is not a public address"):
+            await session.get(f"http://{host}:9/")
+
+
+@pytest.mark.parametrize(
+    ("address", "private", "encrypted", "refused"),
+    [
+        ("93.184.216.34", (), True, ""),
+        ("93.184.216.34", (), False, "must begin with https"),
+        ("10.1.2.3", (), True, "not a public address"),
+        ("10.1.2.3", ("10.0.0.0/8",), False, ""),
+    ],
+)
+def test_http_goes_to_opened_networks_alone(
+    address: str, private: tuple[str, ...], encrypted: bool, refused: str
+) -> None:
+    make = guarded_sockets(networks(private), encrypted=encrypted)
+    found = (socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80))
+    if refused:
+        with pytest.raises(Refused, match=refused):
+            make(found)
+    else:
+        make(found).close()
 
 
 @given(st.ip_addresses(v=4))

@@ -150,3 +150,18 @@ def test_an_effective_time_comes_with_a_shown_document() -> None:
     newest = configuration.newest("Scorer", "p", "parcels")
     assert newest is not None
     assert shown(newest)["effective_at"] == 7000
+
+
+def test_a_hosted_scorer_names_code_that_was_uploaded_to_its_project_or_to_all() -> None:
+    configuration = Configuration()
+    for project, name in (("p", "own"), ("", "everybodys"), ("another", "foreign")):
+        configuration.apply(ConfigEntry(project=project, kind="Bundle", name=name, version="1"), 0)
+
+    def hosted(with_: dict[str, str]) -> Any:
+        return document("Scorer", "s", {"type": "hosted", "with": with_})
+
+    for bundle in ("own", "everybodys"):
+        assert len(checked([hosted({"bundle": bundle})], visible, configuration)) == 1
+    for with_ in ({"bundle": "foreign"}, {"bundle": "none"}, {}, {"bundle": "own", "further": "x"}):
+        with pytest.raises(InvalidDocuments, match="vedette upload_scorer"):
+            checked([hosted(with_)], visible, configuration)

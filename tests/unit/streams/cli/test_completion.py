@@ -17,6 +17,7 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 BIN = Path(sys.executable).parent
 ANSWERS = {
     "/api/v1/status": {"projects": ["shop", "shelf", "default"]},
+    "/api/v1/scorers": {"scorers": [{"name": "Mentions the parcel"}]},
     "/api/v1/documents": {"documents": [{"document": {"metadata": {"name": "Mentions the parcel"}}}]},
 }
 

@@ -168,3 +168,51 @@ def test_what_comes_later_does_not_change_what_was_in_effect(
     for written, appended_at in later:
         configuration.apply(written, at + 1 + appended_at)
     assert configuration.in_effect("Rule", "p", at) == before
+
+
+SHARED = entry("shared", "s", kind="Scorer", project="")
+OWN = entry("own", "s", kind="Scorer")
+
+
+def test_a_scorer_of_the_organization_is_in_effect_in_every_project() -> None:
+    configuration = log((SHARED, 0))
+    assert in_effect(configuration, 2000, "Scorer") == {"s": "shared"}
+    for found in (
+        configuration.at("Scorer", "p", "s", 2000),
+        configuration.newest("Scorer", "p", "s"),
+        configuration.version("Scorer", "p", "s", "shared"),
+        *configuration.history("Scorer", "p", "s"),
+    ):
+        assert found is not None
+        assert (found.version, found.project) == ("shared", "")
+    assert configuration.all_newest("Scorer", "p") == {}
+    assert configuration.at("Scorer", "p", "s", 1999) is None
+
+
+def test_a_projects_own_scorer_wins_until_it_is_deleted() -> None:
+    configuration = log((SHARED, 0), (OWN, 1000), (entry("", "s", kind="Scorer", deleted=True), 2000))
+    assert [in_effect(configuration, at, "Scorer") for at in (2000, 3000, 4000)] == [
+        {"s": "shared"},
+        {"s": "own"},
+        {"s": "shared"},
+    ]
+    assert in_effect(configuration, 3000, "Scorer", "another") == {"s": "shared"}
+    assert [v.version for v in configuration.history("Scorer", "p", "s")] == ["shared", "own", ""]
+    assert [getattr(configuration.version("Scorer", "p", "s", v), "version", None) for v in ("own", "shared", "x")] == [
+        "own",
+        "shared",
+        None,
+    ]
+    newest = configuration.newest("Scorer", "p", "s")
+    assert newest is not None
+    assert newest.version == "shared"
+
+
+def test_rules_and_keys_are_not_shared() -> None:
+    configuration = log((entry("1", "r", project=""), 0), (entry("1", "k", kind="Key", project=""), 0))
+    assert (configuration.newest("Rule", "p", "r"), configuration.newest("Key", "p", "k")) == (None, None)
+
+
+def test_a_version_tells_who_applied_it() -> None:
+    (found,) = log((OWN.model_copy(update={"by": "k1"}), 0)).history("Scorer", "p", "s")
+    assert found.by == "k1"

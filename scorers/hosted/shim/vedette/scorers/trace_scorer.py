@@ -1,0 +1,13 @@
+"""A scorer that judges one finished trace."""
+
+from typing import Any
+
+from vedette.scorers.base import BaseScorer
+
+
+class TraceScorer(BaseScorer):
+    """Derive a class and write `a_score_trace`."""
+
+    async def a_score_trace(self, trace: Any) -> float:
+        """Returns 0 (the worst) to 1 (the best); `self.reason` may tell why."""
+        raise NotImplementedError(f"{type(self).__name__} must define `async def a_score_trace(self, trace)`")

@@ -1,0 +1,1 @@
+"""Ways to hold a sandbox, one a file, the best first."""

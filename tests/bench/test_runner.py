@@ -1,0 +1,159 @@
+"""The pool of sandboxes: calls a second against a raw pipe, and what bad neighbours cost the others."""
+
+import asyncio
+import json
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from scorers.hosted.bundle import Bundle
+from scorers.hosted.channel import Answer, Call, Judged
+from scorers.hosted.egress import Egress
+from scorers.hosted.gateway import Gateway, Provider
+from scorers.hosted.index import Index
+from scorers.hosted.pool import Key, Pool
+from scorers.hosted.rooms import Rooms
+from scorers.hosted.sandbox import Limits
+from scorers.hosted.turns import Terms
+from tests.bench.figures import told
+from tests.support.hosted import builder, open_folder, tier
+
+pytestmark = pytest.mark.bench
+
+FIELDS = {"request": "Where is my package?", "response": "x" * 150}
+SIZE, ROUNDS = 128, 150
+SCORER = """
+import time
+from vedette.scorers import ExampleScorer
+
+class Scorer(ExampleScorer):
+    name: str = "s"
+
+    def a_score_example(self, example):
+        {body}
+"""
+BODIES = {
+    "good": "return 1.0 if 'x' in example.response else 0.0",
+    "hangs": "time.sleep(3600)",
+    "floods": "print('x' * 200_000_000); return 1.0",
+}
+PIPE = """
+import json, struct, sys
+read, write = sys.stdin.buffer, sys.stdout.buffer
+while head := read.read(4):
+    calls = json.loads(read.read(struct.unpack(">I", head)[0]))
+    body = json.dumps([{"value": 1.0 if "x" in call["response"] else 0.0} for call in calls]).encode()
+    write.write(struct.pack(">I", len(body)) + body)
+    write.flush()
+"""
+
+
+def test_calls_a_second_through_the_pool_against_a_raw_pipe() -> None:
+    rounds = [(piped(), asyncio.run(pooled())) for _ in range(3)]
+    goal = ">= 0.25 of a raw pipe, >= 10,000 calls/s, batches of 200-byte examples in one sandbox"
+    pipe, pool = ([one[index] for one in rounds] for index in (0, 1))
+    assert told("hosted calls", goal, pool, pipe, batch=SIZE) > 0
+
+
+def test_what_a_scorer_that_hangs_and_one_that_floods_cost_the_others() -> None:
+    rounds = [asyncio.run(neighbours()) for _ in range(3)]
+    goal = "< 1.10, p99 in ms of a good scorer beside one that hangs and one that floods, against alone"
+    alone, beside = ([1000 * one[index] for one in rounds] for index in (0, 1))
+    assert told("hosted neighbours", goal, beside, alone) > 0
+
+
+def piped() -> float:
+    """Calls a second of two processes that only frame JSON."""
+    frame = json.dumps([FIELDS] * SIZE).encode()
+    with subprocess.Popen([sys.executable, "-c", PIPE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        began = time.perf_counter()
+        for _ in range(ROUNDS):
+            process.stdin.write(struct.pack(">I", len(frame)) + frame)
+            process.stdin.flush()
+            (length,) = struct.unpack(">I", process.stdout.read(4))
+            answers = json.loads(process.stdout.read(length))
+            assert len(answers) == SIZE
+        took_s = time.perf_counter() - began
+        process.stdin.close()
+    return SIZE * ROUNDS / took_s
+
+
+@asynccontextmanager
+async def pool(terms: Terms) -> AsyncIterator[Pool]:
+    """A pool in the tier that holds here, with doors."""
+
+    def nobody(project: str, name: str) -> Provider:
+        raise LookupError("no providers here")
+
+    with open_folder() as folder:
+        doors = folder / "doors"
+        doors.mkdir()
+        async with Gateway(nobody) as gateway:
+            build = builder(Index("http://127.0.0.1:9/"), folder)
+            rooms = Rooms(
+                tier(),
+                build,
+                lambda key: (Bundle(SCORER.format(body=BODIES[key.scorer])), ""),
+                gateway,
+                Egress({}),
+                doors,
+                Limits(),
+            )
+            made = Pool(rooms.open, terms)
+            try:
+                yield made
+            finally:
+                await made.close()
+
+
+async def pooled() -> float:
+    """Calls a second through the pool."""
+    key = Key("bench", "good", "1")
+    async with pool(Terms(cells_of_one=1, batch=SIZE)) as made:
+
+        async def batch() -> Sequence[Answer]:
+            return [
+                one.answer for one in await asyncio.gather(*(made.judge(key, Call(FIELDS), 30) for _ in range(SIZE)))
+            ]
+
+        for _ in range(10):
+            assert set(map(type, await batch())) == {Judged}
+        began = time.perf_counter()
+        for _ in range(ROUNDS):
+            await batch()
+        return SIZE * ROUNDS / (time.perf_counter() - began)
+
+
+async def neighbours() -> tuple[float, float]:
+    """p99 in seconds of a good scorer, alone and beside a hung one and one that floods."""
+    good = Key("bench", "good", "1")
+    async with pool(Terms()) as made:
+
+        async def paced(count: int) -> float:
+            took = []
+            for _ in range(count):
+                began = time.perf_counter()
+                await made.judge(good, Call(FIELDS), 30)
+                took.append(time.perf_counter() - began)
+                await asyncio.sleep(0.005)
+            return sorted(took)[int(0.99 * count)]
+
+        async def pester(name: str) -> None:
+            while True:
+                await made.judge(Key("bench", name, "1"), Call(FIELDS), 30)
+
+        await paced(100)
+        alone = await paced(1000)
+        bad = [asyncio.create_task(pester(name)) for name in ("hangs", "floods")]
+        await asyncio.sleep(1)
+        beside = await paced(1000)
+        for task in bad:
+            task.cancel()
+        return alone, beside
