@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from schemas.alert import AlertState
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
-from streams.api import datasets, documents, keys, readers, status
+from streams.api import dataset_endpoints, documents, keys, readers, status
 from streams.api.app import Call, Endpoint, openapi
 from streams.api.errors import Refused
 from streams.api.publish import append, in_effect
@@ -213,7 +213,7 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/readers", "list such users", list_readers, "admin"),
     Endpoint("DELETE", "/api/v1/readers/{id}", "remove such a user", remove_reader, "admin"),
     Endpoint("GET", "/api/v1/alerts", "list alerts", list_alerts, "read", ("project", "state")),
-    *datasets.ENDPOINTS,
+    *dataset_endpoints.ENDPOINTS,
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
