@@ -1,4 +1,4 @@
-"""Datasets as people keep them: examples are added and removed, never changed, so every earlier version can be read.
+"""Datasets as people keep them: read out of ClickHouse, written to `vedette.dataset-items`.
 
 What rules add stands in the same table, by the same identities. The name, a description and a JSON Schema of a dataset are a
 document of the kind `Dataset`, so that one without items exists.
@@ -6,26 +6,24 @@ document of the kind `Dataset`, so that one without items exists.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeVar
 
-import orjson
-from jsonschema_rs import ValidationError, validator_for
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from schemas.config import ConfigEntry
 from schemas.dataset import DatasetItem
 from schemas.documents.base import Name, Strict, canonical_spec, spec_version
-from schemas.ids import dataset_item_id, record_key
+from schemas.ids import record_key
 from schemas.topics import Topic
 from sinks.clickhouse.client import connect
-from sinks.clickhouse.datasets import NEWEST, START, Datasets, Item
+from sinks.clickhouse.datasets import NEWEST, START, Datasets, Item, Listed
 from sinks.sink import Permanent, Transient
-from streams.api.app import Call, Endpoint
+from streams.api.app import Call
+from streams.api.dataset_changes import NewItem, added, misfits, removed
 from streams.api.errors import Refused
 from streams.api.publish import append
-from streams.bridge.examples import Id, TraceId, cleaned
 from streams.logic.configuration import Versioned
 from streams.records import Out
 from streams.settings import Settings
@@ -36,14 +34,6 @@ KIND = "Dataset"
 AT_ONCE, PAGE = 10_000, 1000
 """Items that one call adds, and that one page tells."""
 STORED_WITHIN_S = 20.0
-
-
-class NewItem(Strict):
-    """An example to be. What has the id and the fields of one that is there is that one."""
-
-    id: Id
-    fields: dict[str, Any]
-    trace_id: TraceId = ""
 
 
 class NewDataset(Strict):
@@ -58,87 +48,10 @@ class NewDataset(Strict):
     overwrite: bool = False
 
 
-class Items(Strict):
-    """What is added."""
-
-    items: tuple[NewItem, ...] = Field(max_length=AT_ONCE)
-
-
 class DatasetSpec(Strict):
     """What is remembered of a dataset beside its items."""
 
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
-
-
-NEW, ITEMS = TypeAdapter(NewDataset), TypeAdapter(Items)
-
-
-# --- decisions ------------------------------------------------------------------------------------------------------
-
-
-def added(
-    project: str, dataset: str, items: Sequence[NewItem], known: Mapping[str, Sequence[Item]], by: str, at: int
-) -> list[DatasetItem]:
-    """Returns what is written when items are added: nothing for one that is there as it is told.
-
-    One whose fields differ takes the place of the old one: that is removed, and an item with an id of its own is added.
-    """
-    written: dict[str, DatasetItem] = {}
-    for position, item in enumerate(items):
-        fields = orjson.dumps(cleaned(item.fields))
-        before = known.get(item.id, ())
-        there = next((one for one in before if not one.removed), None)
-        if there is not None and orjson.loads(there.fields) == orjson.loads(fields):
-            continue
-        if there is not None:
-            written[there.item_id] = _removal(project, dataset, there, at)
-        nth = f"#{len(before)}" if before else ""
-        made = DatasetItem(
-            project=project,
-            dataset=dataset,
-            item_id=dataset_item_id(project, dataset, f"example:{item.id}{nth}"),
-            subject_kind="example",
-            subject_id=item.id,
-            trace_id=item.trace_id,
-            added_by=by,
-            added_at=at,
-            fields=fields,
-            position=position,
-        )
-        written[made.item_id] = made
-    return list(written.values())
-
-
-def removed(project: str, dataset: str, items: Sequence[Item], at: int) -> list[DatasetItem]:
-    """Returns what is written when items are removed."""
-    return [_removal(project, dataset, item, at) for item in items if not item.removed]
-
-
-def _removal(project: str, dataset: str, item: Item, at: int) -> DatasetItem:
-    told = {**item._asdict(), "fields": item.fields.encode(), "removed": True, "removed_at": at}
-    return DatasetItem.model_validate({"project": project, "dataset": dataset, **told})
-
-
-def misfits(schema: Mapping[str, Any] | None, items: Sequence[NewItem]) -> Iterator[str]:
-    """Yields how items differ from a dataset's JSON Schema. The type `trace`, which judgeval knows, is a trace's id."""
-    if schema is None:
-        return
-    check = validator_for(_plain(schema))
-    for item in items:
-        try:
-            check.validate(item.fields)
-        except ValidationError as error:
-            place = "".join(f".{step}" for step in error.instance_path)
-            yield f"item {item.id!r}: fields{place}: {error.message}"
-
-
-def _plain(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {key: "string" if (key, value) == ("type", "trace") else _plain(value) for key, value in schema.items()}
-    return [_plain(one) for one in schema] if isinstance(schema, list) else schema
-
-
-# --- what is read and written ---------------------------------------------------------------------------------------
 
 
 async def read(settings: Settings, project: str, work: Callable[[Datasets], T]) -> T:
@@ -205,9 +118,6 @@ async def _describe(call: Call, project: str, wanted: NewDataset) -> None:
         description=wanted.description, by=call.caller.id,
     )  # fmt: skip
     await append(call.services.config, lambda: (None, [entry]))
-
-
-# --- what is asked --------------------------------------------------------------------------------------------------
 
 
 async def create(call: Call, project: str, wanted: NewDataset) -> dict[str, Any]:
@@ -287,7 +197,7 @@ async def listed(call: Call, project: str) -> list[dict[str, Any]]:
     return [_told(name, rows.get(name), documents.get(name)) for name in names]
 
 
-def _told(name: str, row: Any, document: Versioned | None) -> dict[str, Any]:
+def _told(name: str, row: Listed | None, document: Versioned | None) -> dict[str, Any]:
     since = document.effective_at if document is not None else 0
     return {
         "name": name,
@@ -327,84 +237,3 @@ async def remove(call: Call, project: str, name: str, item_id: str = "") -> int:
         await append(call.services.config, lambda: (None, [entry]))
     await write(call, project, name, gone, at)
     return len(gone)
-
-
-# --- endpoints ------------------------------------------------------------------------------------------------------
-
-
-async def _list(call: Call) -> Any:
-    return {"datasets": await listed(call, call.project)}
-
-
-async def _create(call: Call) -> Any:
-    return await create(call, call.project, call.read(NEW))
-
-
-async def _add(call: Call) -> Any:
-    return await add(call, call.project, call.path["name"], call.read(ITEMS).items)
-
-
-async def _get(call: Call) -> Any:
-    project, name = call.project, call.path["name"]
-    told = await found_or_404(call, project, name)
-    version = _whole(call, "version", NEWEST)
-    limit = min(_whole(call, "limit", PAGE), PAGE)
-    items = await page(call, project, name, version, _after(call.query.get("cursor", "")), limit)
-    cursor = f"{items[-1].added_at}.{items[-1].position}.{items[-1].item_id}" if len(items) == limit else None
-    return {**told, "version": min(version, told["version"]), "items": [_shown(one) for one in items], "count": told["items"], "cursor": cursor}  # fmt: skip
-
-
-def _shown(item: Item) -> dict[str, Any]:
-    return {
-        "id": item.subject_id,
-        "kind": item.subject_kind,
-        "trace_id": item.trace_id,
-        "added_by": item.added_by,
-        "added_at": item.added_at,
-        "fields": orjson.loads(item.fields),
-    }
-
-
-def _whole(call: Call, name: str, default: int) -> int:
-    text = call.query.get(name) or str(default)
-    if not text.isdigit() or int(text) > NEWEST:
-        raise Refused(400, "invalid_query", f"{name}={text!r}: give a whole number")
-    return int(text)
-
-
-def _after(cursor: str) -> Item:
-    if not cursor:
-        return START
-    try:
-        at, position, item = cursor.split(".")
-        return START._replace(added_at=int(at), position=int(position), item_id=item)
-    except ValueError:
-        raise Refused(400, "invalid_query", f"cursor={cursor!r} is none; take it from the page before") from None
-
-
-async def _versions(call: Call) -> Any:
-    project, name = call.project, call.path["name"]
-    await found_or_404(call, project, name)
-    found = await read(call.services.settings, project, lambda found: found.versions(name))
-    return {"versions": [one._asdict() for one in found]}
-
-
-async def _delete(call: Call) -> Any:
-    return {"name": call.path["name"], "removed": await remove(call, call.project, call.path["name"])}
-
-
-async def _remove(call: Call) -> Any:
-    name, item = call.path["name"], call.path["id"]
-    return {"name": name, "removed": await remove(call, call.project, name, item)}
-
-
-_P = "/api/v1/datasets"
-ENDPOINTS = (
-    Endpoint("GET", _P, "list datasets", _list, "read", ("project",)),
-    Endpoint("POST", _P, "make a dataset", _create, "develop", ("project",), NEW, 201),
-    Endpoint("GET", f"{_P}/{{name}}", "items of a dataset", _get, "read", ("project", "version", "cursor", "limit")),
-    Endpoint("DELETE", f"{_P}/{{name}}", "delete a dataset", _delete, "develop", ("project",)),
-    Endpoint("POST", f"{_P}/{{name}}/items", "add items", _add, "develop", ("project",), ITEMS),
-    Endpoint("DELETE", f"{_P}/{{name}}/items/{{id}}", "remove an item", _remove, "develop", ("project",)),
-    Endpoint("GET", f"{_P}/{{name}}/versions", "when it changed", _versions, "read", ("project",)),
-)

@@ -16,7 +16,7 @@ from schemas.documents import KINDS
 from schemas.rule import CommandAction
 from sinks.sink import Permanent
 from streams import destinations
-from streams.api import commands, datasets, documents, keys, readers, send_test, status
+from streams.api import commands, dataset_endpoints, documents, keys, readers, send_test, status
 from streams.api.app import Answer, Call, Endpoint, Handler, openapi
 from streams.api.errors import Refused
 from streams.api.publish import append, in_effect
@@ -260,7 +260,7 @@ ENDPOINTS = (
     Endpoint("POST", "/api/v1/alerts/{id}/acknowledge", "say that somebody looks after it", telling("acknowledge"), "develop", (), NOTES["acknowledge"]),
     Endpoint("POST", "/api/v1/alerts/{id}/resolve", "end it; the cooldown goes on", telling("resolve"), "develop", (), NOTES["resolve"]),
     Endpoint("POST", "/api/v1/alerts/{id}/snooze", "tell nobody until a time", telling("snooze"), "develop", (), NOTES["snooze"]),
-    *datasets.ENDPOINTS,
+    *dataset_endpoints.ENDPOINTS,
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("POST", "/api/v1/destinations/{name}/test", "send a test message", test_destination, "admin", ("project",)),

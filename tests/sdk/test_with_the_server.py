@@ -98,7 +98,7 @@ def test_a_failed_assertion_tells_example_scorer_value_threshold_and_reason(serv
 
 
 def test_a_scorer_that_nobody_made_is_told_before_anything_is_sent(server: Served) -> None:
-    with pytest.raises(ValueError, match=r"project shop has no scorer 'Mentoins' \(there are: Mentions\)"):
+    with pytest.raises(ValueError, match=r"project shop has no scorer 'Mentoins' \(there are: Mentions, "):
         VedetteClient().run_evaluation([{"output": "x"}], ["Mentoins"])
 
 

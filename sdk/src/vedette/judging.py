@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from vedette.data import Example
@@ -26,6 +27,7 @@ def judge_all(
 
     async def all_of_them() -> list[Judged]:
         room = asyncio.Semaphore(at_once)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(at_once, "vedette-scorers"))
 
         async def one(example: Example) -> Judged:
             async with room:

@@ -14,7 +14,8 @@ from schemas.documents.base import Name
 from sinks.clickhouse.datasets import NEWEST, START, Item
 from streams.api import datasets
 from streams.api.app import Call
-from streams.api.datasets import NewDataset, NewItem
+from streams.api.dataset_changes import NewItem
+from streams.api.datasets import NewDataset
 from streams.api.errors import Refused
 from streams.api.judgeval.wire import Told, project_of
 

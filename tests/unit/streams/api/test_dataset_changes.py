@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.dataset import DatasetItem
 from schemas.ids import dataset_item_id
 from sinks.clickhouse.datasets import Item
-from streams.api.datasets import NewItem, added, misfits, removed
+from streams.api.dataset_changes import NewItem, added, misfits, removed
 
 
 class Kept:
