@@ -82,6 +82,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self._reader = Reader(self.job, self.settings, self.reads, self.unread)
+        self._topics = self._reader.topics
         self._kept: set[int] = set()
         self._handled: dict[int, int] = {}
         self._polled: list[Message] = []
@@ -103,7 +104,7 @@ class Loop:
             **{"partition.assignment.strategy": "cooperative-sticky" if self.keeper else "range"},
         )
         self._consumer.subscribe(
-            list(self._reader.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
         try:
             while not self.stopping.is_set():
@@ -119,7 +120,7 @@ class Loop:
             RuntimeError: the topics are not as they must be.
 
         """
-        topics.wait_until_ready(self.settings, self._reader.topics, self.patience_s)
+        topics.wait_until_ready(self.settings, self._topics, self.patience_s)
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
