@@ -92,9 +92,10 @@ class Loop:
 
     def __post_init__(self) -> None:
         self._reader = Reader(self.job, self.settings, self.reads, self.unread)
+        self._topics = self._reader.topics
         self._keepers: Mapping[Topic, Keeper] = self.holders
         if self.keeper:
-            self._keepers = dict.fromkeys(self._reader.topics.values(), self.keeper)
+            self._keepers = dict.fromkeys(self._topics.values(), self.keeper)
         self._kept: set[tuple[Topic, int]] = set()
         self._handled: dict[tuple[Topic, int], int] = {}
         self._polled: list[Message] = []
@@ -116,7 +117,7 @@ class Loop:
             **{"partition.assignment.strategy": "cooperative-sticky" if self._keepers else "range"},
         )
         self._consumer.subscribe(
-            list(self._reader.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
         try:
             while not self.stopping.is_set():
@@ -132,13 +133,13 @@ class Loop:
             RuntimeError: the topics are not as they must be.
 
         """
-        topics.wait_until_ready(self.settings, self._reader.topics, self.patience_s)
+        topics.wait_until_ready(self.settings, self._topics, self.patience_s)
 
     def _assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("partitions assigned", partitions=[f"{p.topic}/{p.partition}" for p in partitions])
         if self.held or self.holders:
             committed = self._consumer.committed(partitions, timeout=30)
-            self._handled |= {(self._reader.topics[p.topic], p.partition): handled_to(p) for p in committed}
+            self._handled |= {(self._topics[p.topic], p.partition): handled_to(p) for p in committed}
         if self._keepers:
             for topic, partition in self._places(partitions):
                 self._keepers[topic].restore(partition)
@@ -146,7 +147,7 @@ class Loop:
         self.health.ready()
 
     def _places(self, partitions: Iterable[TopicPartition]) -> list[tuple[Topic, int]]:
-        return [(self._reader.topics[p.topic], p.partition) for p in partitions]
+        return [(self._topics[p.topic], p.partition) for p in partitions]
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Called within a poll: what this poll has already brought of these partitions belongs to their new owner."""
@@ -219,7 +220,7 @@ class Loop:
         if not self._handled:
             return [], messages
         again = [
-            self._handled.get((self._reader.topics[m.topic() or ""], m.partition() or 0), 0) > (m.offset() or 0)
+            self._handled.get((self._topics[m.topic() or ""], m.partition() or 0), 0) > (m.offset() or 0)
             for m in messages
         ]
         return list(compress(messages, again)), [m for m, before in zip(messages, again, strict=True) if not before]
@@ -303,7 +304,7 @@ class Loop:
 
     def _offset(self, topic: str, partition: int, read_to: int) -> TopicPartition:
         """What is committed: from where to read again, and as its metadata up to where that was handled."""
-        place = (self._reader.topics[topic], partition)
+        place = (self._topics[topic], partition)
         held_of = self.holders[place[0]].held if self.holders else self.held
         if held_of is None:
             return TopicPartition(topic, partition, read_to)

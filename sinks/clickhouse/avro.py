@@ -5,6 +5,7 @@ container file (Avro 1.12, "Object Container Files"), each in a block of its own
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,7 +42,9 @@ class Reading:
         """Returns the INSERT that reads what `container` returns."""
         names, expressions = ", ".join(f"`{name}`" for name in self.columns), ", ".join(self.columns.values())
         each = f" ARRAY JOIN {self.each}" if self.each else ""
-        read = f"input('{_named_types(self._schema)}') AS record{each}"
+        used = set(re.findall(r"\w+", f"{expressions} {self.each}"))  # ClickHouse skips what is not named
+        fields = [field for field in self._schema["fields"] if field["name"] in used]
+        read = f"input('{_named_types(fields)}') AS record{each}"
         return f"INSERT INTO {table} ({names}) SELECT {expressions} FROM {read} FORMAT Avro"  # noqa: S608 - our own names
 
     def container(self, bodies: Iterable[tuple[int, bytes]]) -> bytes:
@@ -73,11 +76,11 @@ def clickhouse_type(schema: Any) -> str:
         return f"Array({clickhouse_type(schema['items'])})"
     if schema["type"] == "map":
         return f"Map(String, {clickhouse_type(schema['values'])})"
-    return f"Tuple({_named_types(schema)})"
+    return f"Tuple({_named_types(schema['fields'])})"
 
 
-def _named_types(schema: AvroSchema) -> str:
-    return ", ".join(f"{field['name']} {clickhouse_type(field['type'])}" for field in schema["fields"])
+def _named_types(fields: Iterable[AvroSchema]) -> str:
+    return ", ".join(f"{field['name']} {clickhouse_type(field['type'])}" for field in fields)
 
 
 def _fields(owner: str, names: str) -> dict[str, str]:
