@@ -16,8 +16,8 @@ from pathlib import Path
 from scorers.hosted.cgroup import Group
 from scorers.hosted.slots import Slots
 
-OVER_PAUSE_S = 0.002
-"""Between two reads of a log that is over its limit: a flood wakes the host 500 times a second at most."""
+OVER_PAUSE_S = 0.01
+"""Between two reads of a log that is over its limit: a flood wakes the host 100 times a second at most."""
 PIPE_BYTES = 1 << 20
 TRIAL_S = 10.0
 

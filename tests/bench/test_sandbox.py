@@ -6,16 +6,14 @@ import statistics
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scorers.hosted.channel import Call, Judged, TimedOut
 from scorers.hosted.sandbox import Cell, Sandbox
-from tests.support.rooms import TIERS, Rooms, must_hold
+from tests.support.rooms import Rooms
 
 pytestmark = pytest.mark.bench
 
@@ -34,19 +32,6 @@ while True:
 EXAMPLE = {"output": "hello world " * 15}
 SECONDS = 2.0
 BATCH = 64
-
-
-@pytest.fixture
-def rooms() -> Iterator[Rooms]:
-    made = Rooms(Path(tempfile.mkdtemp(prefix="vedette-rooms-", dir="/var/tmp")))
-    yield made
-    made.remove()
-
-
-@pytest.fixture(params=TIERS, ids=lambda tier: tier.name)
-def tier(request: pytest.FixtureRequest) -> Sandbox:
-    must_hold(request.param)
-    return request.param
 
 
 def raw_pipe() -> float:
@@ -131,14 +116,22 @@ async def test_cold_start(tier: Sandbox, rooms: Rooms) -> None:
     assert median <= max(0.1, 3 * bare)
 
 
-async def test_idle_memory(tier: Sandbox, rooms: Rooms) -> None:
-    cells = [await tier.start(rooms.scorer("return 1")) for _ in range(8)]
+MOST_MIB = {"bubblewrap": 8, "namespaces": 12, "landlock": 8}
+ASYNCIO_MIB = 7
+
+
+@pytest.mark.parametrize("imports", ["", "import asyncio"], ids=["plain", "with asyncio"])
+async def test_idle_memory(tier: Sandbox, rooms: Rooms, imports: str) -> None:
+    room = rooms.room(f"{imports}\nclass Mine:\n    async def a_score_example(self, example): return 1")
+    cells = [await tier.start(room) for _ in range(8)]
     for cell in cells:
         await cell.call([Call(EXAMPLE)], 30)
     each = [sum(map(_pss_kib, _family(cell.pid))) / 1024 for cell in cells]
     await asyncio.gather(*(cell.kill() for cell in cells))
-    print(f"\n{tier.name}: idle {statistics.mean(each):.1f} MiB for each of {len(cells)} sandboxes (PSS)")
-    assert statistics.mean(each) <= (8 if tier.name != "namespaces" else 12)
+    print(
+        f"\n{tier.name}: idle {imports or 'without asyncio'} {statistics.mean(each):.1f} MiB for each of {len(cells)} sandboxes (PSS)"
+    )
+    assert statistics.mean(each) <= MOST_MIB[tier.name] + (ASYNCIO_MIB if imports else 0)
 
 
 async def test_overshoot_of_a_kill(tier: Sandbox, rooms: Rooms) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -48,7 +50,7 @@ class Rooms:
         """A room with a scorer whose method has this body."""
         lines = "\n".join(f"        {line}" for line in dedent(body).strip().splitlines())
         return self.room(
-            f"import asyncio, os, sys, threading, time\nclass Mine:\n    async def a_score_example(self, example):\n{lines}\n",
+            f"import os, sys, threading, time\nclass Mine:\n    async def a_score_example(self, example):\n{lines}\n",
             **room,  # type: ignore[arg-type]
         )
 
@@ -60,3 +62,19 @@ class Rooms:
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def rooms() -> Iterator[Rooms]:
+    """Rooms that are gone after the test."""
+    made = Rooms(Path(tempfile.mkdtemp(prefix="vedette-rooms-", dir="/var/tmp")))
+    yield made
+    made.remove()
+
+
+@pytest.fixture(params=TIERS, ids=lambda tier: tier.name)
+def tier(request: pytest.FixtureRequest) -> Sandbox:
+    """Each tier that this machine offers."""
+    tried: Sandbox = request.param
+    must_hold(tried)
+    return tried

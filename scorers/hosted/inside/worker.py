@@ -130,12 +130,14 @@ def text(value: object, limit: int = TEXT) -> str:
 class Bundle:
     """The uploaded file, imported once, and the scorer class in it."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, packages: str) -> None:
         module = types.ModuleType(MODULE)
         module.__file__ = folder + FILE
         sys.modules[MODULE] = module
         with open(folder + FILE, "rb") as source:
-            exec(compile(source.read(), folder + FILE, "exec"), vars(module))  # noqa: S102 - what a sandbox is for
+            code = source.read()
+        self.needs_loop = bool(packages) or b"asyncio" in code
+        exec(compile(code, folder + FILE, "exec"), vars(module))  # noqa: S102 - what a sandbox is for
         self.scorer = _scorer_of(module)
         self.method = next(name for name in METHODS if _defines(self.scorer, name))
         self.about_trace = self.method.endswith("trace")
@@ -219,7 +221,7 @@ class Judge:
             setattr(scorer, name, value)
         said = getattr(scorer, self.bundle.method)(self.bundle.subject(call))
         if hasattr(said, "__await__"):
-            said = self._awaited(said)
+            said = self._awaited(said) if self.bundle.needs_loop else driven(said)
         return verdict(said, scorer)
 
     def _awaited(self, said: Any) -> object:
@@ -229,6 +231,15 @@ class Judge:
             self.own.loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self.own.loop)
         return self.own.loop.run_until_complete(said)
+
+
+def driven(said: Any) -> object:
+    """Awaits what needs no event loop: asyncio would double the memory of an idle sandbox."""
+    try:
+        next(said.__await__())
+    except StopIteration as ended:
+        return ended.value
+    raise RuntimeError("it waits for something that no one will give: import asyncio in the file")
 
 
 def verdict(said: object, scorer: object) -> Frame:
@@ -357,18 +368,18 @@ def main(code: str, packages: str, shim: str, door: str, channel_fds: str) -> No
         import runpy
 
         runpy.run_path(f"{__file__.rpartition('/')[0]}/door.py")["open_door"](door)
-    judge, manifest = opened(code, printed)
+    judge, manifest = opened(code, packages, printed)
     channel.send({"m": manifest})
     crew = Crew(channel, judge, hello["threads"])
     while True:
         crew.batch(channel.receive()["calls"])
 
 
-def opened(code: str, printed: Printed) -> tuple[Callable[[Frame], Frame], Frame]:
+def opened(code: str, packages: str, printed: Printed) -> tuple[Callable[[Frame], Frame], Frame]:
     """The way to judge, and the manifest; a bundle that cannot be imported answers every call with the reason."""
     printed.begin()
     try:
-        bundle = Bundle(code)
+        bundle = Bundle(code, packages)
         manifest = bundle.manifest()
     except BaseException as error:
         told = {"e": told_of(error)}
