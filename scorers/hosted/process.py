@@ -5,17 +5,19 @@ import fcntl
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from scorers.hosted.cgroup import Group
 from scorers.hosted.slots import Slots
 
-OVER_PAUSE_S = 0.002
-"""Between two reads of a log that is over its limit: a flood wakes the host 500 times a second at most."""
+OVER_PAUSE_S = 0.01
+"""Between two reads of a log that is over its limit: a flood wakes the host 100 times a second at most."""
 PIPE_BYTES = 1 << 20
 TRIAL_S = 10.0
 
@@ -35,6 +37,8 @@ class Launch:
     group: Group | None
     info: int
     """Where the tier tells `"child-pid": N`, the first process of the pid namespace: when it ends, all of it ends."""
+    scratch: Path | None = None
+    """A folder of the tier's own, which the sandbox cannot see."""
 
 
 class Process:
@@ -49,7 +53,7 @@ class Process:
         self._exited: asyncio.Future[int] = self._loop.create_future()
         self._pidfd = os.pidfd_open(popen.pid)
         self._loop.add_reader(self._pidfd, self._reap)
-        self._cleared = False
+        self._killing: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
@@ -77,30 +81,37 @@ class Process:
         return f"signal {-code}" if code < 0 else f"exit {code}"
 
     async def kill(self) -> None:
-        """Ends all of it and waits until nothing is left."""
-        if self._cleared:
-            return
-        self._cleared = True
+        """Ends all of it and returns when nothing is left; whoever asks again, or gives up waiting, changes nothing."""
+        if self._killing is None:
+            self._killing = asyncio.ensure_future(self._kill())
+        await asyncio.shield(self._killing)
+
+    async def _kill(self) -> None:
         if not self.ended:
             self._end()
             if await self.exit(within_s=1.0) is None:
                 with suppress(ProcessLookupError):
                     os.killpg(self.pid, signal.SIGKILL)
                 await self._exited
-        await self._loop.run_in_executor(_spawner, _clear, self._launch, self._slots)
+        await self._loop.run_in_executor(_spawner, clear, self._launch, self._slots)
         self.log.close()
 
     def _end(self) -> None:
         """The inner end first: its parent reaps it, so that no orphan is left to the host's init."""
         inner = _child(self._launch.info)
-        with suppress(ProcessLookupError):
-            os.kill(inner, signal.SIGKILL) if inner else os.killpg(self.pid, signal.SIGKILL)
+        with suppress(OSError):
+            if inner and _parent(inner) == self.pid:
+                os.kill(inner, signal.SIGKILL)
+            else:
+                os.killpg(self.pid, signal.SIGKILL)
 
 
-def _clear(launch: Launch, slots: Slots | None) -> None:
+def clear(launch: Launch, slots: Slots | None) -> None:
     """Gives back what a sandbox that has ended, or never began, held."""
     if launch.group:
         launch.group.remove()
+    if launch.scratch:
+        shutil.rmtree(launch.scratch, ignore_errors=True)
     os.close(launch.info)
     if slots and launch.uid is not None:
         slots.give_back(launch.uid)
@@ -172,7 +183,7 @@ async def spawn(launch: Launch, output_limit: int, slots: Slots | None) -> Proce
         popen = await asyncio.get_running_loop().run_in_executor(_spawner, _started, launch, writing)
     except BaseException:
         os.close(reading)
-        _clear(launch, slots)
+        clear(launch, slots)
         raise
     finally:
         for fd in (writing, *launch.fds):
@@ -218,6 +229,10 @@ def _child(info: int) -> int | None:
     return int(found[1]) if found else None
 
 
+def _parent(pid: int) -> int:
+    return int(Path("/proc", str(pid), "stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[1])
+
+
 def _ready(fd: int) -> bytes:
     os.set_blocking(fd, False)
     try:
@@ -246,5 +261,5 @@ def tried(launch: Launch, slots: Slots | None) -> str:
     finally:
         for fd in (reading, writing, *launch.fds):
             os.close(fd)
-        _clear(launch, slots)
+        clear(launch, slots)
     return failed
