@@ -150,6 +150,8 @@ def answer(frame: Json) -> Answer:
     if "e" in frame:
         return Raised(_text(frame, "e"), log)
     value = frame.get("v")
+    if value is None and not frame.get("l"):
+        raise Garbage("neither a score nor a label")
     if value is not None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Garbage(f"a score that is no number but {type(value).__name__}")

@@ -67,8 +67,10 @@ class Probe:
     holds: bool
     why: str
     """What stands in the way and what to install; when it holds, what it lacks of the best one."""
-    door: bool
+    door: bool = False
     """Whether a scorer in it can reach a gateway."""
+    fork: bool = False
+    """Whether it can count processes that a scorer starts, so that `Limits.fork` may be set."""
 
 
 class Cell(Protocol):

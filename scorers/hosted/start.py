@@ -11,7 +11,7 @@ from scorers.hosted.cell import Ends, Run, Worker
 from scorers.hosted.cgroup import Group, Groups, found
 from scorers.hosted.process import Launch, Process, spawn, tried
 from scorers.hosted.python import INSIDE, closed, interpreter, missing_python, reachable
-from scorers.hosted.sandbox import WORKER, Cell, Limits, NoRoom, Program, Room
+from scorers.hosted.sandbox import WORKER, Cell, Limits, NoRoom, Probe, Program, Room
 from scorers.hosted.seccomp import Allowed, program
 from scorers.hosted.slots import slots
 
@@ -27,6 +27,7 @@ ENVIRONMENT = {
 ADDRESS_SPACE = 8 << 30
 """Where a control group counts memory: threads and arenas reserve far more addresses than they use."""
 RLIMIT_MSGQUEUE = 12
+"""The one that Python's module does not name."""
 OWN_PROCESSES = 4
 """Of the tier itself, in the sandbox's uid and control group."""
 
@@ -68,6 +69,47 @@ def on_host(room: Room, program: Program) -> Places:
     )
 
 
+def inside(host: Places) -> Places:
+    """Returns where the things of a room stand in a sandbox with a file system of its own."""
+    root = Path("/sandbox")
+    return Places(
+        python=host.python,
+        inside=root / "inside",
+        code=root / "code",
+        packages=host.packages and root / "packages",
+        shim=root / "shim",
+        door=host.door and root / "door",
+        writable=host.writable and root / "writable",
+    )
+
+
+SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
+CERTIFICATES = "/etc/ssl/certs"
+
+
+def links() -> list[tuple[str, str]]:
+    """Returns the system's folders that are links, with where they lead."""
+    return [(str(path.readlink()), str(path)) for path in map(Path, SYSTEM) if path.is_symlink()]
+
+
+def system_folders() -> list[str]:
+    """Returns what holds the system's programs and libraries; of /etc nothing but the linker's cache."""
+    folders = [str(path) for path in map(Path, SYSTEM) if path.is_dir() and not path.is_symlink()]
+    cache_of_linker = "/etc/ld.so.cache"
+    return ["/usr", *folders, *([cache_of_linker] if Path(cache_of_linker).exists() else [])]
+
+
+def binds(host: Places, there: Places) -> list[tuple[str, str, bool]]:
+    """Returns what of the host stands where inside, and whether it may be written."""
+    prefix = host.python.parent.parent
+    bound = [] if prefix.is_relative_to("/usr") else [(str(prefix), str(prefix), False)]
+    given = ((name, getattr(host, name), getattr(there, name)) for name in vars(host) if name != "python")
+    bound += [(str(source), str(target), name in ("door", "writable")) for name, source, target in given if source]
+    if host.door and Path(CERTIFICATES).is_dir():
+        bound.append((CERTIFICATES, CERTIFICATES, False))
+    return bound
+
+
 @dataclass(frozen=True)
 class Given:
     """What the host gives to a tier's command."""
@@ -92,8 +134,22 @@ class Plan:
     """As the program sees them."""
     allowed: Allowed
     group: Group | None
-    hosted: Places
-    """As the host does."""
+
+
+def confine(host: Places) -> tuple[str, ...]:
+    """Returns the argv of the program that builds a wall from within; its spec follows."""
+    return (str(host.python), "-I", "-S", "-B", str(host.inside / "confine.py"))
+
+
+def confinement(given: Given, room: Room) -> dict[str, object]:
+    """Returns what each spec of it has."""
+    return {
+        "argv": given.argv,
+        "env": {**ENVIRONMENT, **room.env},
+        "rlimits": [(rlimit_number(name), value) for name, value in given.rlimits.items()],
+        "seccomp": given.seccomp,
+        "info": given.info,
+    }
 
 
 async def start(plan: Plan, room: Room, program: Program) -> Cell:
@@ -117,6 +173,22 @@ async def start(plan: Plan, room: Room, program: Program) -> Cell:
         os.close(ends.writing)
         raise
     return Worker(process, ends, room.limits)
+
+
+def probed(plan: Callable[[Room], Plan], failed: str, *, counted: bool, door: bool = True) -> Probe:
+    """Returns whether a tier can start Python here, and what it lacks of the best."""
+    room = Room(code=reachable(INSIDE), packages=None, shim=INSIDE)
+    try:
+        wrong = trial(plan(room), room.limits)
+    except NoRoom as error:
+        return Probe(holds=False, why=str(error))
+    if wrong:
+        return Probe(holds=False, why=f"{failed}: {wrong.strip().splitlines()[-1]}")
+    where = groups() if counted else "told to use none"
+    without = (
+        "" if isinstance(where, Groups) else f"without a control group, which would count memory and processes: {where}"
+    )
+    return Probe(holds=True, why=without, door=door, fork=isinstance(where, Groups))
 
 
 def trial(plan: Plan, limits: Limits) -> str:
@@ -180,8 +252,13 @@ def _rlimits(limits: Limits, *, counted: bool, own_uid: bool) -> Mapping[str, in
     return {name: _at_most(name, value) for name, value in wanted.items()}
 
 
+def rlimit_number(name: str) -> int:
+    """Returns the kernel's number of a limit."""
+    return RLIMIT_MSGQUEUE if name == "msgqueue" else int(getattr(resource, f"RLIMIT_{name.upper()}"))
+
+
 def _at_most(name: str, value: int) -> int:
-    _, hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}", RLIMIT_MSGQUEUE))
+    _, hard = resource.getrlimit(rlimit_number(name))
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 

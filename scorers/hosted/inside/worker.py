@@ -136,7 +136,7 @@ class Bundle:
         module = types.ModuleType(MODULE)
         module.__file__ = folder + FILE
         sys.modules[MODULE] = module
-        with open(folder + FILE, "rb") as source:  # noqa: PTH123 - pathlib would be the slowest import of all
+        with open(folder + FILE, "rb") as source:
             exec(compile(source.read(), folder + FILE, "exec"), vars(module))  # noqa: S102 - what a sandbox is for
         self.scorer = _scorer_of(module)
         self.method = next(name for name in METHODS if _defines(self.scorer, name))
@@ -152,7 +152,7 @@ class Bundle:
             hint = typing.get_type_hints(function, vars(module)).get(names[0]) if names else None
         except (NameError, TypeError):
             hint = None
-        return hint if isinstance(hint, type) and hint is not object else None
+        return hint if isinstance(hint, type) and hint not in (object, typing.Any) else None
 
     def subject(self, call: Frame) -> object:
         made = self.shape(**((call["t"] if self.about_trace else call["e"]) or {}))

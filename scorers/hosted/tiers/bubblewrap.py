@@ -4,12 +4,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from scorers.hosted import start
-from scorers.hosted.cgroup import Groups
-from scorers.hosted.python import INSIDE
-from scorers.hosted.sandbox import WORKER, Cell, Limits, NoRoom, Probe, Program, Room
+from scorers.hosted.sandbox import WORKER, Cell, Limits, Probe, Program, Room
 from scorers.hosted.seccomp import Allowed
 from scorers.hosted.start import Given, Places, Plan
 
@@ -30,8 +27,8 @@ class Bubblewrap:
     def probe(self) -> Probe:
         """Returns whether bubblewrap is installed and may make namespaces here."""
         if not shutil.which("bwrap") or not shutil.which("prlimit"):
-            return Probe(holds=False, why=INSTALL, door=False)
-        return probed(self, "bwrap cannot make namespaces here (docs/hosted-threats.md, containers)")
+            return Probe(holds=False, why=INSTALL)
+        return start.probed(self.plan, "bwrap cannot make namespaces here", counted=self.cgroup)
 
     async def start(self, room: Room, program: Program = WORKER) -> Cell:
         """Starts a program in a room.
@@ -50,7 +47,7 @@ class Bubblewrap:
 
         """
         host = start.on_host(room, program)
-        there = inside(host)
+        there = start.inside(host)
         group = start.group_for(room.limits, wanted=self.cgroup)
 
         def command(given: Given) -> tuple[str, ...]:
@@ -60,37 +57,7 @@ class Bubblewrap:
             return (*AT_THE_GATE, "prlimit", *limits, "--", "bwrap", *built, *SEALED, *passing, "--", *given.argv)
 
         allowed = Allowed(network=room.door is not None, fork=room.limits.fork, memory_files=group is not None)
-        return Plan(command, there, allowed, group, host)
-
-
-def inside(host: Places) -> Places:
-    """Returns where the things of a room stand in a sandbox with a file system of its own."""
-    root = Path("/sandbox")
-    return Places(
-        python=host.python,
-        inside=root / "inside",
-        code=root / "code",
-        packages=host.packages and root / "packages",
-        shim=root / "shim",
-        door=host.door and root / "door",
-        writable=host.writable and root / "writable",
-    )
-
-
-def probed(tier: "Bubblewrap", hint: str) -> Probe:
-    """Returns whether a tier can start Python here, and what it lacks of the best."""
-    room = Room(code=INSIDE, packages=None, shim=INSIDE)
-    try:
-        wrong = start.trial(tier.plan(room), room.limits)
-    except NoRoom as error:
-        return Probe(holds=False, why=str(error), door=False)
-    if wrong:
-        return Probe(holds=False, why=f"{hint}: {wrong.strip().splitlines()[-1]}", door=False)
-    counted = start.groups() if tier.cgroup else "told to use none"
-    without = (
-        "" if isinstance(counted, Groups) else f"without a control group: no /tmp, no processes of its own; {counted}"
-    )
-    return Probe(holds=True, why=without, door=True)
+        return Plan(command, there, allowed, group)
 
 
 def _walls(limits: Limits, *, counted: bool) -> tuple[str, ...]:
@@ -102,7 +69,8 @@ def _walls(limits: Limits, *, counted: bool) -> tuple[str, ...]:
         *(("--disable-userns",) if _knows("--disable-userns") else ()),
         *("--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox", "--die-with-parent", "--new-session"),
         *("--cap-drop", "ALL", "--clearenv"),
-        *system_folders(),
+        *(part for target, path in start.links() for part in ("--symlink", target, path)),
+        *(part for folder in start.system_folders() for part in (TO_READ, folder, folder)),
         *("--proc", "/proc", "--dev", "/dev", "--size", shared, "--tmpfs", "/dev/shm", *tmp),  # noqa: S108
     )
 
@@ -111,30 +79,10 @@ SEALED = ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/")
 """bubblewrap's own root and /dev are memory without a limit, writable until now."""
 
 
-def system_folders() -> tuple[str, ...]:
-    """Programs and libraries of the host; /etc stays out but for the linker's cache."""
-    argv: tuple[str, ...] = (TO_READ, "/usr", "/usr")
-    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
-        path = Path("/", name)
-        if path.is_symlink():
-            argv += ("--symlink", str(path.readlink()), str(path))
-        elif path.is_dir():
-            argv += (TO_READ, str(path), str(path))
-    return (*argv, "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache")
-
-
 def _given(host: Places, there: Places) -> tuple[str, ...]:
     argv: tuple[str, ...] = ()
-    prefix = host.python.parent.parent
-    if not prefix.is_relative_to("/usr"):
-        argv += (TO_READ, str(prefix), str(prefix))
-    for name in ("inside", "code", "packages", "shim"):
-        if source := getattr(host, name):
-            argv += (TO_READ, str(source), str(getattr(there, name)))
-    if host.door:
-        argv += ("--bind", str(host.door), str(there.door), "--ro-bind-try", "/etc/ssl/certs", "/etc/ssl/certs")
-    if host.writable:
-        argv += ("--bind", str(host.writable), str(there.writable))
+    for source, target, writable in start.binds(host, there):
+        argv += ("--bind" if writable else TO_READ, source, target)
     return argv
 
 
