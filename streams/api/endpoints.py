@@ -16,11 +16,10 @@ from schemas.documents import KINDS
 from schemas.rule import CommandAction
 from sinks.sink import Permanent
 from streams import destinations
-from streams.api import commands, dataset_endpoints, documents, keys, readers, send_test, status
+from streams.api import commands, dataset_endpoints, documents, keys, readers, scorers, send_test, status
 from streams.api.app import Answer, Call, Endpoint, Handler, openapi
 from streams.api.errors import Refused
 from streams.api.publish import append, in_effect
-from streams.api.scorers import SCORERS
 from streams.doctor import destinations as destination_checks
 from streams.doctor import waiters
 from streams.documents import Invalid, with_project
@@ -264,6 +263,6 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("POST", "/api/v1/destinations/{name}/test", "send a test message", test_destination, "admin", ("project",)),
-    *SCORERS,
+    *scorers.ENDPOINTS,
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
 )  # fmt: skip
