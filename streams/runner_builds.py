@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import structlog
 from aiohttp import web
+from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scorers.hosted.build import Builder, BuildFailed, Built
@@ -48,7 +49,7 @@ def builder(settings: Settings, sandbox: Sandbox, folder: Path, env: Mapping[str
     """
     own = pip_settings()
     url = settings.index_url.get_secret_value() or own.index_url
-    allow = tuple(name.strip() for name in settings.index_allow.split(",") if name.strip())
+    allow = tuple(canonicalize_name(name.strip()) for name in settings.index_allow.split(",") if name.strip())
     index = Index(url, own.certificates, settings.index_min_age / 1000, allow)
     return Builder(Installer(sandbox, index, folder), env)
 

@@ -14,6 +14,9 @@ from streams.local import clickhouse as clickhouse_server
 from streams.local import kafka as kafka_broker
 from streams.settings import Settings
 from tests.support.jobs import Installation
+from tests.support.rooms import rooms, tier
+
+__all__ = ["rooms", "tier"]
 
 
 @pytest.fixture(scope="session")

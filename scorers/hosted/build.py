@@ -1,13 +1,14 @@
 """From an upload to what a sandbox runs: the file read, its requirements installed, the scorer made once and asked who it is."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scorers.hosted import folders, requirements
-from scorers.hosted.bundle import Bundle, InvalidBundle, inspect
+from scorers.hosted.bundle import OURS, Bundle, InvalidBundle, inspect
 from scorers.hosted.channel import Manifest
 from scorers.hosted.install import SHIM, CannotInstall, Installed, Installer
 from scorers.hosted.requirements import InvalidRequirements
@@ -75,7 +76,7 @@ class Builder:
         except (InvalidBundle, InvalidRequirements, CannotInstall, NoRoom, LookupError) as error:
             raise BuildFailed(_text(log, str(error))) from error
         if manifest.error:
-            raise BuildFailed(_text(log, manifest.log, "the scorer cannot be made:", manifest.error))
+            raise BuildFailed(_text(log, manifest.log, "the scorer cannot be made:", manifest.error, _hint(manifest)))
         told = f"{manifest.class_name} is {manifest.scorer!r}, a scorer of {manifest.kind}s"
         log += [manifest.log, told, f"built in {time.monotonic() - began:.1f} s"]
         lock, notes = (installed.lock, installed.notes) if installed else ("", ())
@@ -117,6 +118,11 @@ def _told(installed: Installed | None) -> list[str]:
         return []
     names = [line.split(" ", 1)[0] for line in installed.lock.splitlines()]
     return [*installed.notes, f"{len(names)} packages: {', '.join(names)}"]
+
+
+def _hint(manifest: Manifest) -> str:
+    missing = re.search(r"No module named '(\w+)", manifest.error)
+    return f"add what brings `{missing[1]}` to the requirements" if missing and missing[1] not in OURS else ""
 
 
 def _text(lines: list[str], *further: str) -> str:

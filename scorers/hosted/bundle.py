@@ -1,6 +1,7 @@
 """An uploaded scorer: one file of Python and its requirements. It is read as text and never imported here."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,6 @@ _BASES: dict[str, tuple[Kind, str]] = {
     "TraceScorer": ("trace", "a_score_trace"),
     "Judge": ("example", "score"),
     "ExampleCustomScorer": ("example", "score"),
-    "TraceCustomScorer": ("trace", "score"),
 }
 """What a scorer derives from, by the last part of its name in one of these packages: what it judges, and by which method."""
 
@@ -63,7 +63,7 @@ def inspect(code: str) -> Found:
     statements = list(_top(tree.body))
     names, imports = _imported(statements)
     classes = {node.name: node for node in statements if isinstance(node, ast.ClassDef)}
-    based = {name: base for name, node in classes.items() if (base := _base(node, classes, names))}
+    based = _based(classes, names)
     derived = {part for name in based for part in _parts(classes[name], classes)}
     leaves = [name for name in based if name not in derived]
     if not leaves:
@@ -101,13 +101,15 @@ def _parse(code: str) -> ast.Module:
 
 
 def _top(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yields what importing the file runs: also under `if` and `try`, not inside classes and functions."""
-    for node in body:
+    """Yields what importing the file runs, in its order: also under `if` and `try`, not inside classes and functions."""
+    waiting = body[::-1]
+    while waiting:
+        node = waiting.pop()
         yield node
         if isinstance(node, ast.If | ast.Try | ast.With):
-            yield from _top([*node.body, *getattr(node, "orelse", []), *getattr(node, "finalbody", [])])
-            for handler in getattr(node, "handlers", []):
-                yield from _top(handler.body)
+            handled = [one for handler in getattr(node, "handlers", []) for one in handler.body]
+            further = [*node.body, *handled, *getattr(node, "orelse", []), *getattr(node, "finalbody", [])]
+            waiting += further[::-1]
 
 
 def _imported(statements: list[ast.stmt]) -> tuple[dict[str, str], frozenset[str]]:
@@ -123,21 +125,31 @@ def _imported(statements: list[ast.stmt]) -> tuple[dict[str, str], frozenset[str
     return names, frozenset(name.partition(".")[0] for name in names.values())
 
 
-def _base(node: ast.ClassDef, classes: dict[str, ast.ClassDef], names: dict[str, str]) -> str | None:
-    """The class of ours that a class derives from, directly or through others of the file."""
-    seen: set[str] = set()
-    waiting = [node]
+def _based(classes: dict[str, ast.ClassDef], names: dict[str, str]) -> dict[str, str]:
+    """The classes that derive from one of ours, directly or through others of the file, each with that one's name."""
+    children: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, str] = {}
+    for name, node in classes.items():
+        for dotted in map(_dotted, node.bases):
+            if dotted in classes:
+                children[dotted].append(name)
+            elif base := _ours(dotted, names):
+                found[name] = base
+    waiting = list(found)
     while waiting:
-        one = waiting.pop()
-        seen.add(one.name)
-        for dotted in map(_dotted, one.bases):
-            first, _, rest = dotted.partition(".")
-            full = names.get(first, first) + (f".{rest}" if rest else "")
-            if first not in classes and full.partition(".")[0] in OURS and full.rpartition(".")[2] in _BASES:
-                return full.rpartition(".")[2]
-            if dotted in classes and dotted not in seen:
-                waiting.append(classes[dotted])
-    return None
+        parent = waiting.pop()
+        new = [child for child in children[parent] if child not in found]
+        found |= dict.fromkeys(new, found[parent])
+        waiting += new
+    return found
+
+
+def _ours(dotted: str, names: dict[str, str]) -> str:
+    """The last part of what a name stands for when it is a base of ours, else nothing."""
+    first, _, rest = dotted.partition(".")
+    full = names.get(first, first) + (f".{rest}" if rest else "")
+    last = full.rpartition(".")[2]
+    return last if full.partition(".")[0] in OURS and last in _BASES else ""
 
 
 def _dotted(node: ast.expr) -> str:

@@ -5,17 +5,19 @@ import fcntl
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from scorers.hosted.cgroup import Group
 from scorers.hosted.slots import Slots
 
-OVER_PAUSE_S = 0.002
-"""Between two reads of a log that is over its limit: a flood wakes the host 500 times a second at most."""
+OVER_PAUSE_S = 0.01
+"""Between two reads of a log that is over its limit: a flood wakes the host 100 times a second at most."""
 PIPE_BYTES = 1 << 20
 TRIAL_S = 10.0
 
@@ -35,6 +37,8 @@ class Launch:
     group: Group | None
     info: int
     """Where the tier tells `"child-pid": N`, the first process of the pid namespace: when it ends, all of it ends."""
+    scratch: Path | None = None
+    """A folder of the tier's own, which the sandbox cannot see."""
 
 
 class Process:
@@ -101,6 +105,8 @@ def _clear(launch: Launch, slots: Slots | None) -> None:
     """Gives back what a sandbox that has ended, or never began, held."""
     if launch.group:
         launch.group.remove()
+    if launch.scratch:
+        shutil.rmtree(launch.scratch, ignore_errors=True)
     os.close(launch.info)
     if slots and launch.uid is not None:
         slots.give_back(launch.uid)

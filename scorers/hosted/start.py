@@ -134,6 +134,8 @@ class Plan:
     """As the program sees them."""
     allowed: Allowed
     group: Group | None
+    scratch: Path | None = None
+    """A folder of the tier's own, removed when the sandbox has ended."""
 
 
 def confine(host: Places) -> tuple[str, ...]:
@@ -220,7 +222,8 @@ def _launch(plan: Plan, limits: Limits, program: Program, argv: tuple[str, ...],
     filters = _memory_file(_filter(plan.allowed))
     rlimits = _rlimits(limits, counted=plan.group is not None, own_uid=uid is not None)
     command = plan.command(Given(argv, filters, telling, rlimits))
-    return Launch(command, fds=(filters, telling, *passed), uid=uid, group=plan.group, info=told)
+    fds = (filters, telling, *passed)
+    return Launch(command, fds, uid=uid, group=plan.group, info=told, scratch=plan.scratch)
 
 
 @cache

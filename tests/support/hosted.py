@@ -6,22 +6,27 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from aiohttp import web
 
+from scorers.hosted.best import best
 from scorers.hosted.build import Builder
 from scorers.hosted.index import Budget, Index
 from scorers.hosted.install import Installer
 from scorers.hosted.sandbox import Sandbox
-from scorers.hosted.tiers.bubblewrap import Bubblewrap
 from streams.runner_builds import routes
 from streams.settings import Settings
 
 
+@cache
 def tier() -> Sandbox:
-    """Returns a sandbox that holds on this machine and can have a door."""
-    return Bubblewrap()
+    """Returns the best sandbox of this machine, in which pip must be able to reach a door."""
+    found = best()
+    assert found.sandbox is not None, found.told
+    assert found.sandbox.probe().door, found.told
+    return found.sandbox
 
 
 @contextmanager

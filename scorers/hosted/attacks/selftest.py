@@ -16,7 +16,7 @@ from scorers.hosted.attacks.attempt import Arena, Outcome
 from scorers.hosted.attacks.victims import Victims
 from scorers.hosted.sandbox import Sandbox
 
-AT_A_TIME = 4
+AT_A_TIME = 8
 DEADLINE_S = 1.0
 OPEN = {"landlock"}
 """Tiers without a pid namespace."""

@@ -5,17 +5,20 @@ a root of its own, or has Landlock refuse every path but a few; last comes the f
 trusts the host alone: nothing of a bundle has run yet. (namespaces(7), landlock(7), mount_setattr(2), pivot_root(2))
 """
 
+from __future__ import annotations
+
 import ctypes
 import fcntl
 import json
 import os
 import resource
-import signal
-import socket
 import stat
 import struct
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -30,6 +33,7 @@ MNT_DETACH = 2
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SIGKILL = 9
 MOUNT_SETATTR, LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 442, 444, 445, 446
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
@@ -81,7 +85,7 @@ def namespaces(spec: dict[str, Any]) -> None:
         os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
     if spec["loopback"]:
         loopback_up()
-    socket.sethostname("sandbox")
+    checked(LIBC.sethostname(b"sandbox", ctypes.c_size_t(7)), "name")
     root(spec)
 
 
@@ -121,10 +125,11 @@ def bind(fd: int, target: str) -> None:
 
 
 def loopback_up() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        asked = fcntl.ioctl(any_socket, SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
-        (flags,) = struct.unpack("16xh14x", asked)
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
+    fd = checked(LIBC.socket(2, 2, 0), "a socket")
+    asked = fcntl.ioctl(fd, SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
+    (flags,) = struct.unpack("16xh14x", asked)
+    fcntl.ioctl(fd, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))
+    os.close(fd)
 
 
 def landlock(spec: dict[str, Any]) -> None:
@@ -149,7 +154,7 @@ def landlock(spec: dict[str, Any]) -> None:
 
 
 def die_with_parent() -> None:
-    checked(LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "die with the parent")
+    checked(LIBC.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "die with the parent")
 
 
 def no_new_privileges() -> None:

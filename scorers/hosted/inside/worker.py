@@ -5,24 +5,25 @@ the host. One thread judges; when it has begun no example for a moment, as when 
 helps, so that fast scorers pay for no locks and slow ones do not queue.
 """
 
-import asyncio
-import importlib
-import inspect
-import io
+from __future__ import annotations
+
 import json
 import math
 import os
-import runpy
 import struct
 import sys
 import threading
 import time
-import traceback
 import types
-import typing
-from collections.abc import Callable, Sequence
 
-Frame = dict[str, typing.Any]
+TYPE_CHECKING = (
+    False  # as typing's, which would be a slow import; so would asyncio, inspect, traceback, taken when needed
+)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, TextIO
+
+    Frame = dict[str, Any]
 
 METHODS = ("a_score_example", "score_example", "a_score_trace", "score_trace", "score")
 MODULE = "scorer"
@@ -32,7 +33,7 @@ BEAT_S = 0.25
 TEXT = 16_384
 
 
-class Record(dict[str, typing.Any]):
+class Record(dict):  # type: ignore[type-arg]
     """What a method without an annotation is given: its fields as keys and as attributes."""
 
     def __getattr__(self, name: str) -> object:
@@ -43,14 +44,14 @@ class Record(dict[str, typing.Any]):
 
     __setattr__ = dict.__setitem__
 
-    def get_fields(self) -> dict[str, typing.Any]:
+    def get_fields(self) -> dict[str, Any]:
         return dict(self)
 
 
-class Printed(io.TextIOBase):
+class Printed:
     """Standard output of the author's code: kept apart for each judging thread, else passed on."""
 
-    def __init__(self, passed_on: typing.TextIO, limit: int) -> None:
+    def __init__(self, passed_on: TextIO, limit: int) -> None:
         self.passed_on = passed_on
         self.limit = limit
         self.kept = threading.local()
@@ -62,8 +63,8 @@ class Printed(io.TextIOBase):
         parts, self.kept.parts = self.kept.parts, None
         return "".join(parts)
 
-    def writable(self) -> bool:
-        return True
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.passed_on, name)
 
     def write(self, printed: str) -> int:
         parts = getattr(self.kept, "parts", None)
@@ -74,9 +75,6 @@ class Printed(io.TextIOBase):
             parts.append(printed[: self.kept.left])
             self.kept.left -= len(parts[-1])
         return len(printed)
-
-    def fileno(self) -> int:
-        return self.passed_on.fileno()
 
 
 class Channel:
@@ -132,27 +130,26 @@ def text(value: object, limit: int = TEXT) -> str:
 class Bundle:
     """The uploaded file, imported once, and the scorer class in it."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, packages: str) -> None:
         module = types.ModuleType(MODULE)
         module.__file__ = folder + FILE
         sys.modules[MODULE] = module
         with open(folder + FILE, "rb") as source:
-            exec(compile(source.read(), folder + FILE, "exec"), vars(module))  # noqa: S102 - what a sandbox is for
+            code = source.read()
+        self.needs_loop = bool(packages) or b"asyncio" in code
+        exec(compile(code, folder + FILE, "exec"), vars(module))  # noqa: S102 - what a sandbox is for
         self.scorer = _scorer_of(module)
         self.method = next(name for name in METHODS if _defines(self.scorer, name))
         self.about_trace = self.method.endswith("trace")
         self.annotated = self._annotated(module)
-        self.shape: Callable[..., typing.Any] = self.annotated or (Record if self.about_trace else _plain_example())
+        self.shape: Callable[..., Any] = self.annotated or (Record if self.about_trace else _plain_example())
 
     def _annotated(self, module: types.ModuleType) -> type | None:
-        """The class of the method's argument, if it names one."""
-        function = getattr(self.scorer, self.method)
-        names = [name for name in inspect.signature(function).parameters if name != "self"]
-        try:
-            hint = typing.get_type_hints(function, vars(module)).get(names[0]) if names else None
-        except (NameError, TypeError):
-            hint = None
-        return hint if isinstance(hint, type) and hint not in (object, typing.Any) else None
+        """The class of the method's argument, if it names one that can be made of fields."""
+        hints = getattr(getattr(self.scorer, self.method), "__annotations__", {})
+        hint = next((hint for name, hint in hints.items() if name != "return"), None)
+        hint = vars(module).get(hint) if isinstance(hint, str) else hint
+        return hint if isinstance(hint, type) and hint is not object and hint.__module__ != "typing" else None
 
     def subject(self, call: Frame) -> object:
         made = self.shape(**((call["t"] if self.about_trace else call["e"]) or {}))
@@ -189,10 +186,10 @@ def _defines(scorer: type, method: str) -> bool:
     return any(method in vars(base) for base in scorer.__mro__ if base.__module__ == MODULE)
 
 
-def _plain_example() -> Callable[..., typing.Any]:
+def _plain_example() -> Callable[..., Any]:
     """The example of the shim, any fields."""
     try:
-        example: Callable[..., typing.Any] = importlib.import_module("vedette").Example
+        example: Callable[..., Any] = __import__("vedette").Example
     except (ImportError, AttributeError):
         return Record
     return example
@@ -207,6 +204,7 @@ class Judge:
 
     def __init__(self, bundle: Bundle, printed: Printed) -> None:
         self.bundle, self.printed = bundle, printed
+        self.own = threading.local()
 
     def judged(self, call: Frame) -> Frame:
         self.printed.begin()
@@ -222,9 +220,26 @@ class Judge:
         for name, value in (call.get("o") or {}).items():
             setattr(scorer, name, value)
         said = getattr(scorer, self.bundle.method)(self.bundle.subject(call))
-        if inspect.isawaitable(said):
-            said = asyncio.get_event_loop().run_until_complete(said)
+        if hasattr(said, "__await__"):
+            said = self._awaited(said) if self.bundle.needs_loop else driven(said)
         return verdict(said, scorer)
+
+    def _awaited(self, said: Any) -> object:
+        if not hasattr(self.own, "loop"):
+            import asyncio
+
+            self.own.loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self.own.loop)
+        return self.own.loop.run_until_complete(said)
+
+
+def driven(said: Any) -> object:
+    """Awaits what needs no event loop: asyncio would double the memory of an idle sandbox."""
+    try:
+        next(said.__await__())
+    except StopIteration as ended:
+        return ended.value
+    raise RuntimeError("it waits for something that no one will give: import asyncio in the file")
 
 
 def verdict(said: object, scorer: object) -> Frame:
@@ -255,6 +270,8 @@ def _parts(said: object, reason: object) -> tuple[object, object, object]:
 def told_of(error: BaseException) -> str:
     """The error and the author's line that raised it."""
     try:
+        import traceback
+
         lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(FILE)]
         where = f" (scorer.py, line {lines[-1].lineno}, in {lines[-1].name})" if lines else ""
         return text(f"{type(error).__name__}: {error}", TEXT - 500) + where
@@ -264,6 +281,8 @@ def told_of(error: BaseException) -> str:
 
 def _traceback(error: BaseException) -> str:
     """The traceback from the author's first line on."""
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     first = next((index for index, frame in enumerate(frames) if frame.filename.endswith(FILE)), len(frames))
     return text("".join([*traceback.format_list(frames[first:]), *traceback.format_exception_only(error)]))
@@ -310,7 +329,6 @@ class Crew:
         self.changed.notify_all()
 
     def _member(self) -> None:
-        asyncio.set_event_loop(asyncio.new_event_loop())
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: self.called)
@@ -343,23 +361,25 @@ def main(code: str, packages: str, shim: str, door: str, channel_fds: str) -> No
     hello = channel.receive()
     channel.largest = hello["largest"]
     printed = Printed(sys.stdout, hello["log"])
-    sys.stdout = sys.stderr = typing.cast("typing.TextIO", printed)
+    sys.stdout = sys.stderr = printed
     sys.path[:] = [shim, *sys.path, *filter(None, [packages])]
     threading.stack_size(2 << 20)
     if door:
+        import runpy
+
         runpy.run_path(f"{__file__.rpartition('/')[0]}/door.py")["open_door"](door)
-    judge, manifest = opened(code, printed)
+    judge, manifest = opened(code, packages, printed)
     channel.send({"m": manifest})
     crew = Crew(channel, judge, hello["threads"])
     while True:
         crew.batch(channel.receive()["calls"])
 
 
-def opened(code: str, printed: Printed) -> tuple[Callable[[Frame], Frame], Frame]:
+def opened(code: str, packages: str, printed: Printed) -> tuple[Callable[[Frame], Frame], Frame]:
     """The way to judge, and the manifest; a bundle that cannot be imported answers every call with the reason."""
     printed.begin()
     try:
-        bundle = Bundle(code)
+        bundle = Bundle(code, packages)
         manifest = bundle.manifest()
     except BaseException as error:
         told = {"e": told_of(error)}

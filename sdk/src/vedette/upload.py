@@ -72,8 +72,11 @@ def _text(path: Path) -> str:
 
 def _address(data_dir: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
     """The remote server that the environment names completely, else the local one."""
-    own = {**environ, "VEDETTE_API_KEY": environ.get("VEDETTE_ADMIN_KEY") or environ.get("VEDETTE_API_KEY", "")}
-    named = find(None, None, {name: value for name, value in own.items() if not name.startswith("OTEL_")})
+    own = {name: value for name, value in environ.items() if not name.startswith("OTEL_")}
+    admin = {form: environ.get(f"VEDETTE_ADMIN_KEY{form}", "") for form in ("", "_FILE")}
+    if any(admin.values()):
+        own |= {f"VEDETTE_API_KEY{form}": value for form, value in admin.items()}
+    named = find(None, None, own)
     if named is not None:
         return named.base, named.key
     local = stack(data_dir or environ.get("VEDETTE_DATA_DIR") or ".vedette", environ, "admin")

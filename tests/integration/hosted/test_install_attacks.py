@@ -217,7 +217,7 @@ async def test_a_scorer_that_cannot_be_made_is_refused_with_its_own_traceback(
 ) -> None:
     log = await failed(build, "", f"{SCORER}\nimport nonsense_that_nobody_has\n")
     assert "the scorer cannot be made" in log
-    assert "nonsense_that_nobody_has" in log
+    assert "add what brings `nonsense_that_nobody_has` to the requirements" in log
     log = await failed(build, "", SCORER.replace("async def", "raise RuntimeError('at the top')\n    async def"))
     assert "at the top" in log
     assert index.asked == []

@@ -507,6 +507,13 @@ def stdout_flood(example: Example) -> Told:
     return told(through=False, saw="64 MiB printed")
 
 
+def big_reason() -> None:
+    head = b'{"n":"%s","a":0,"v":1,"r":"' % channel().nonce.encode()
+    os.write(channel().writing, struct.pack(">I", 50 << 20) + head)
+    for _ in range(50):
+        os.write(channel().writing, b"x" * (1 << 20))
+
+
 def deep() -> None:
     frame(b"[" * 60_000)
     time.sleep(30)
@@ -533,7 +540,7 @@ RETURNED: dict[str, Callable[[Example], Any]] = {
     "infinity": lambda _: answered(b"1e999"),
     "huge_number": lambda _: answered(b"1" + b"0" * 4200),
     "deep": lambda _: deep(),
-    "big_reason": lambda _: answered(b"1", b"x" * (50 << 20)),
+    "big_reason": lambda _: big_reason(),
     "boolean": lambda _: answered(b"true"),
     "nothing": lambda _: answered(b"null"),
     "broken_text": lambda _: answered(b"1", b"\xff\xfe"),

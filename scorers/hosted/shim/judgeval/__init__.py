@@ -17,7 +17,6 @@ _HOMES = {
     "hosted": "vedette.judges",
     "hosted.example_custom_scorer": "vedette.judges",
     "hosted.responses": "vedette.judges",
-    "hosted.trace_custom_scorer": "vedette.judges",
     "judges": "vedette.judges",
     "judges.judge": "vedette.judges",
     "scorers": "vedette.scorers",

@@ -65,7 +65,3 @@ class Judge(Generic[R]):
 
 class ExampleCustomScorer(Judge[R]):
     """The older name of `Judge`."""
-
-
-class TraceCustomScorer(Judge[R]):
-    """A judge whose `score` is given a trace."""

@@ -84,8 +84,12 @@ def test_what_is_no_scorer_is_refused_with_the_line_and_the_fix(code: str, why: 
         "".join(" " * depth + "if x:\n" for depth in range(600)) + " " * 600 + "x\n",
         "x = " * 50_000 + "1",
         "9" * 200_000,
+        "if x: pass\n" + "elif x: pass\n" * 900,
+        "if x: pass\n" + "elif x: pass\n" * 2500,
+        "".join(f"class A{number}(A{number - 1}): pass\n" for number in range(1, 7000)),
+        "class A(A, B): pass\nclass B(A): pass",
     ],
-    ids=range(11),
+    ids=range(15),
 )
 def test_a_file_that_is_made_to_break_a_parser_is_refused_and_breaks_nothing(code: str) -> None:
     with pytest.raises(InvalidBundle):
