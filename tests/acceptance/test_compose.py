@@ -104,6 +104,8 @@ class Composition:
             "VEDETTE_OTLP_HTTP_PORT": str(self.otlp),
             "VEDETTE_OTLP_GRPC_PORT": str(self.grpc),
             "VEDETTE_API_PORT": str(self.api),
+            "VEDETTE_RUNNER_PORT": str(free_port()),
+            "VEDETTE_RUNNER_DIR": f"/var/tmp/vedette-runner-{os.geteuid()}",  # one that sandboxes can reach
         }
         self.key = home / "admin.key"
         self.running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
