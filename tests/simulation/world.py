@@ -12,8 +12,10 @@ from typing import Any
 
 from schemas.ids import partition_of
 from schemas.record import Record
+from schemas.score import Score
+from schemas.span import TraceChunk
 from schemas.topics import Topic
-from sinks.clickhouse.rows import TABLES, Message
+from sinks.clickhouse.rows import HALF_RANK, ROWS, Message, first_stays
 from streams.records import Out, Received
 
 START = 1_795_000_000_000
@@ -29,6 +31,28 @@ ORDER_BY: Mapping[str, tuple[str, ...]] = {
     "deliveries": ("project", "alert_id", "change", "destination", "recipient"),
 }
 """As in `sinks/clickhouse/migrations`."""
+
+
+def _spans(messages: Sequence[Message]) -> Mapping[str, Sequence[Any]]:
+    found = [(m, m.record, span) for m in messages if isinstance(m.record, TraceChunk) for span in m.record.spans]
+    return {
+        **{name: [getattr(chunk, name) for _, chunk, _ in found] for name in ("project", "trace_id", "run_id")},
+        **{name: [getattr(span, name) for _, _, span in found] for name in ("span_id", "start_time", "output")},
+        "version": [first_stays(0 if s.partial else HALF_RANK + s.revision, m.offset) for m, _, s in found],
+    }
+
+
+def _scores(messages: Sequence[Message]) -> Mapping[str, Sequence[Any]]:
+    found = [(m, m.record) for m in messages if isinstance(m.record, Score)]
+    names = ("project", "scorer", "score_id", "trace_id", "outcome")
+    return {
+        **{name: [getattr(score, name) for _, score in found] for name in names},
+        "version": [first_stays(score.attempt, message.offset) for message, score in found],
+    }
+
+
+READ_BY_CLICKHOUSE: Mapping[str, Any] = {"spans": (TraceChunk, _spans), "scores": (Score, _scores)}
+"""What `sinks/clickhouse/avro.py` has ClickHouse do: as far as keys, versions and the checks need it."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +137,7 @@ class World:
     def insert(self, messages: Sequence[Message]) -> None:
         """Inserts records as the store does."""
         kinds = {type(message.record) for message in messages}
-        for table, (record, rows) in TABLES.items():
+        for table, (record, rows) in {**ROWS, **READ_BY_CLICKHOUSE}.items():
             if record in kinds and table in ORDER_BY:
                 columns = rows(messages)
                 for values in zip(*columns.values(), strict=True):
