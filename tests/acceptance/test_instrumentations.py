@@ -20,9 +20,9 @@ PACKAGES = {
         "opentelemetry-distro", "opentelemetry-exporter-otlp-proto-http", "openinference-instrumentation-openai", "openai",
         "pydantic-ai-slim[openai]", "logfire",
     ),
-    "traceloop": ("traceloop-sdk", "openai"),
+    "openllmetry": ("opentelemetry-instrumentation-openai", "opentelemetry-exporter-otlp-proto-http", "openai"),
 }  # fmt: skip
-"""By environment: one holds back the other's OpenTelemetry."""
+"""By environment: `opentelemetry-instrument` would load both instrumentations of one client."""
 
 WITHOUT_CODE = """
 from openai import OpenAI
@@ -55,7 +55,7 @@ def server(kafka: str, clickhouse: str, tmp_path_factory: pytest.TempPathFactory
     ("chapter", "dialect", "agent"),
     [
         ("OpenInference", "openinference", ""),
-        ("OpenLLMetry", "openllmetry", ""),
+        ("OpenLLMetry", "otel-genai", ""),  # it speaks the conventions by now
         ("Pydantic AI and Logfire", "pydantic-ai", "Clerk"),
         ("Automatic instrumentation", "", ""),
     ],
@@ -64,7 +64,7 @@ def test_a_call_of_a_model_is_told_with_model_tokens_input_and_output(
     server: Served, tmp_path: Path, chapter: str, dialect: str, agent: str
 ) -> None:
     project = chapter.split(maxsplit=1)[0].lower()
-    text, installed = of(chapter), programs("traceloop" if chapter == "OpenLLMetry" else "otel", tmp_path)
+    text, installed = of(chapter), programs("openllmetry" if chapter == "OpenLLMetry" else "otel", tmp_path)
     (tmp_path / "app.py").write_text(
         WITHOUT_CODE if chapter.startswith("Automatic") else text.replace('"shop"', f'"{project}"')
     )
