@@ -98,6 +98,8 @@ class _Line:
     mean_s: float = 0.0
     deaths: int = 0
     not_before: float = 0.0
+    is_due: bool = False
+    """It is served in this turn of the loop, with all that come until then."""
     timer: asyncio.TimerHandle | None = None
     gate: "deque[asyncio.Future[None]]" = field(default_factory=deque)
 
@@ -132,7 +134,9 @@ class Pool:
         await self._admit(line)
         waiting = _Waiting(call, asyncio.get_running_loop().create_future(), time.monotonic())
         line.waiting.append(waiting)
-        self._serve(line)
+        if not line.is_due:
+            line.is_due = True
+            asyncio.get_running_loop().call_soon(self._serve, line)
         try:
             return await waiting.done
         finally:
@@ -171,6 +175,7 @@ class Pool:
 
     def _serve(self, line: _Line) -> None:
         """Gives waiting calls to idle sandboxes, and starts one when there is none."""
+        line.is_due = False
         while line.waiting and line.idle:
             self._run(self._batch(line, line.idle.pop(), self._taken(line)))
         if line.waiting:

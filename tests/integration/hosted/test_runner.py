@@ -205,7 +205,7 @@ FAULTS = {
     "leaves": ("os._exit(3)", "its sandbox ended: exit 3"),
     "raises": ("raise KeyError('the order')", "KeyError: 'the order'"),
     "eats": ("return float(len(b'x' * (4 << 30)))", "emory"),
-    "says nonsense": ("return 'very good'", "very good"),
+    "says nonsense": ("return [1]", "the scorer returned list; return a number from 0 to 1"),
 }
 
 
