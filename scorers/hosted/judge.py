@@ -38,7 +38,7 @@ class Hosted:
 
         """
         if (self.kind == "trace") != (subject.kind == "trace"):
-            reason = f"it judges {self.kind}s, and this is a {subject.kind}: ask for it on its own kind"
+            reason = f"it judges {self.kind}s, and this is one of the {subject.kind}s: ask for it on its own kind"
             return Verdict(skipped=True, reason=reason)
         return verdict(await self.done(subject), gateway=self.gateway)
 
