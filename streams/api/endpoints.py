@@ -11,11 +11,10 @@ from pydantic import TypeAdapter
 from schemas.alert import AlertState
 from schemas.config import ConfigEntry
 from schemas.documents import KINDS
-from streams.api import documents, keys, readers, status
+from streams.api import documents, keys, readers, scorers, status
 from streams.api.app import Call, Endpoint, openapi
 from streams.api.errors import Refused
 from streams.api.publish import append, in_effect
-from streams.api.scorers import SCORERS
 from streams.doctor import destinations as destination_checks
 from streams.documents import Invalid, with_project
 
@@ -217,6 +216,6 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/alerts", "list alerts", list_alerts, "read", ("project", "state")),
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
-    *SCORERS,
+    *scorers.ENDPOINTS,
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
 )  # fmt: skip

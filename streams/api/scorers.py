@@ -312,7 +312,7 @@ def _time(one: Versioned) -> str:
     return datetime.fromtimestamp((one.effective_at - TAKES_EFFECT_AFTER_MS) / 1000, UTC).isoformat(timespec="seconds")
 
 
-SCORERS = (
+ENDPOINTS = (
     Endpoint("POST", "/api/v1/scorers", "upload a scorer", upload, "upload", ("project",), UPLOAD, 201),
     Endpoint("GET", "/api/v1/scorers", "list scorers", listed, "read", ("project",)),
     Endpoint("GET", "/api/v1/scorers/{name}", "a scorer, its versions and its code", shown, "read", ("project", "version")),
