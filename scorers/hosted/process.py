@@ -53,7 +53,7 @@ class Process:
         self._exited: asyncio.Future[int] = self._loop.create_future()
         self._pidfd = os.pidfd_open(popen.pid)
         self._loop.add_reader(self._pidfd, self._reap)
-        self._cleared = False
+        self._killing: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
@@ -81,27 +81,32 @@ class Process:
         return f"signal {-code}" if code < 0 else f"exit {code}"
 
     async def kill(self) -> None:
-        """Ends all of it and waits until nothing is left."""
-        if self._cleared:
-            return
-        self._cleared = True
+        """Ends all of it and returns when nothing is left; whoever asks again, or gives up waiting, changes nothing."""
+        if self._killing is None:
+            self._killing = asyncio.ensure_future(self._kill())
+        await asyncio.shield(self._killing)
+
+    async def _kill(self) -> None:
         if not self.ended:
             self._end()
             if await self.exit(within_s=1.0) is None:
                 with suppress(ProcessLookupError):
                     os.killpg(self.pid, signal.SIGKILL)
                 await self._exited
-        await self._loop.run_in_executor(_spawner, _clear, self._launch, self._slots)
+        await self._loop.run_in_executor(_spawner, clear, self._launch, self._slots)
         self.log.close()
 
     def _end(self) -> None:
         """The inner end first: its parent reaps it, so that no orphan is left to the host's init."""
         inner = _child(self._launch.info)
-        with suppress(ProcessLookupError):
-            os.kill(inner, signal.SIGKILL) if inner else os.killpg(self.pid, signal.SIGKILL)
+        with suppress(OSError):
+            if inner and _parent(inner) == self.pid:
+                os.kill(inner, signal.SIGKILL)
+            else:
+                os.killpg(self.pid, signal.SIGKILL)
 
 
-def _clear(launch: Launch, slots: Slots | None) -> None:
+def clear(launch: Launch, slots: Slots | None) -> None:
     """Gives back what a sandbox that has ended, or never began, held."""
     if launch.group:
         launch.group.remove()
@@ -178,7 +183,7 @@ async def spawn(launch: Launch, output_limit: int, slots: Slots | None) -> Proce
         popen = await asyncio.get_running_loop().run_in_executor(_spawner, _started, launch, writing)
     except BaseException:
         os.close(reading)
-        _clear(launch, slots)
+        clear(launch, slots)
         raise
     finally:
         for fd in (writing, *launch.fds):
@@ -224,6 +229,10 @@ def _child(info: int) -> int | None:
     return int(found[1]) if found else None
 
 
+def _parent(pid: int) -> int:
+    return int(Path("/proc", str(pid), "stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[1])
+
+
 def _ready(fd: int) -> bytes:
     os.set_blocking(fd, False)
     try:
@@ -252,5 +261,5 @@ def tried(launch: Launch, slots: Slots | None) -> str:
     finally:
         for fd in (reading, writing, *launch.fds):
             os.close(fd)
-        _clear(launch, slots)
+        clear(launch, slots)
     return failed

@@ -3,13 +3,13 @@
 import os
 import resource
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from scorers.hosted.cell import Ends, Run, Worker
 from scorers.hosted.cgroup import Group, Groups, found
-from scorers.hosted.process import Launch, Process, spawn, tried
+from scorers.hosted.process import Launch, Process, clear, spawn, tried
 from scorers.hosted.python import INSIDE, closed, interpreter, missing_python, reachable
 from scorers.hosted.sandbox import WORKER, Cell, Limits, NoRoom, Probe, Program, Room
 from scorers.hosted.seccomp import Allowed, program
@@ -211,19 +211,37 @@ async def _spawned(launch: Launch, limits: Limits) -> Process:
 
 
 def _launch(plan: Plan, limits: Limits, program: Program, argv: tuple[str, ...], passed: tuple[int, ...]) -> Launch:
+    """Takes what a sandbox holds; gives back all of it, `passed` too, when something is missing."""
+    try:
+        steps = _filter(plan.allowed)
+        uid = _uid()
+    except BaseException:
+        for fd in passed:
+            os.close(fd)
+        if plan.group:
+            plan.group.remove()
+        raise
+    filters = _memory_file(steps)
+    told, telling = os.pipe()
+    launch = Launch((), (filters, telling, *passed), uid=uid, group=plan.group, info=told, scratch=plan.scratch)
+    try:
+        if uid is not None and program.writable:
+            os.chown(program.writable, uid, uid)
+        rlimits = _rlimits(limits, counted=plan.group is not None, own_uid=uid is not None)
+        return replace(launch, argv=plan.command(Given(argv, filters, telling, rlimits)))
+    except BaseException:
+        for fd in launch.fds:
+            os.close(fd)
+        clear(launch, slots())
+        raise
+
+
+def _uid() -> int | None:
     ours = slots()
     try:
-        uid = ours.take() if ours else None
+        return ours.take() if ours else None
     except LookupError as error:
         raise NoRoom(str(error)) from error
-    if uid is not None and program.writable:
-        os.chown(program.writable, uid, uid)
-    told, telling = os.pipe()
-    filters = _memory_file(_filter(plan.allowed))
-    rlimits = _rlimits(limits, counted=plan.group is not None, own_uid=uid is not None)
-    command = plan.command(Given(argv, filters, telling, rlimits))
-    fds = (filters, telling, *passed)
-    return Launch(command, fds, uid=uid, group=plan.group, info=told, scratch=plan.scratch)
 
 
 @cache

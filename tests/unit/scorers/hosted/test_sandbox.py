@@ -11,6 +11,7 @@ import pytest
 from scorers.hosted.best import best
 from scorers.hosted.channel import Call, Died, Judged, Raised, TimedOut, Unfinished
 from scorers.hosted.sandbox import Cell, Limits, NoRoom, Probe, Program, Room, Sandbox
+from scorers.hosted.slots import Slots
 from scorers.hosted.tiers.bubblewrap import Bubblewrap
 from scorers.hosted.tiers.landlock import Landlock
 from tests.support.rooms import Rooms, must_hold
@@ -305,6 +306,18 @@ async def test_a_cancelled_batch_ends_its_sandbox(rooms: Rooms) -> None:
         await asyncio.wait_for(cell.call(calls({}), 30), 0.2)
     assert not cell.alive
     await cell.kill()
+
+
+async def test_a_sandbox_that_cannot_be_started_leaves_nothing_behind(
+    tier: Sandbox, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = rooms.scorer("return 1")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr("scorers.hosted.start.slots", lambda: Slots(range(0)))
+    with pytest.raises(NoRoom, match="256 sandboxes run already"):
+        await tier.start(room)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/**/vedette-{os.getpid()}-*"))
 
 
 class Absent(Bubblewrap):
