@@ -148,6 +148,7 @@ class Pool:
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(key, deadline_s, time.monotonic())
+        line.deadline_s = deadline_s  # of the newest document
         return line
 
     async def _admit(self, line: _Line) -> None:
@@ -159,6 +160,7 @@ class Pool:
             gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             line.gate.append(gate)
             await asyncio.wait([gate], timeout=0.5)
+            gate.cancel()  # who has left for another look is not called any more
         if line.admitted == 0:
             line.moved = time.monotonic()
         line.admitted += 1
@@ -346,7 +348,7 @@ class Pool:
                 for warm in [one for one in line.idle if now - one.used > self._terms.idle_s]:
                     line.idle.remove(warm)
                     self._retire(line, warm, "idle")
-                if not line.cells and not line.admitted and now - line.moved > self._terms.idle_s:
+                if not line.cells and not line.admitted and not line.gate and now - line.moved > self._terms.idle_s:
                     del self._lines[line.key]
 
     async def close(self) -> None:

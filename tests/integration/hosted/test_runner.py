@@ -217,7 +217,10 @@ def test_faults_of_one_scorer_are_told_to_its_author_and_delay_no_other(site: Si
     bad = {name: version.result() for name, version in made.items()}
     good = bad.pop("good")
     site.score(site.ask({"n": 1}, ("good", good)), "good")
-    asked = {name: [site.ask({"n": 1}, (name, version)) for _ in range(1 if name == "spins" else 3)] for name, version in bad.items()}
+    asked = {
+        name: [site.ask({"n": 1}, (name, version)) for _ in range(1 if name == "spins" else 3)]
+        for name, version in bad.items()
+    }
     both = site.ask({"n": 1}, ("hangs", bad["hangs"]), ("good", good))
     examples = [site.ask({"n": 1}, ("good", good)) for _ in range(30)]
     for identity in [both, *examples]:

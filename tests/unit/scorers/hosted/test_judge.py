@@ -44,7 +44,11 @@ def test_a_scorer_that_raised_because_the_budget_is_spent_is_skipped_with_what_w
     [
         (Raised("KeyError: 'x'"), True, "KeyError: 'x'"),
         (Raised("KeyError: 'x'"), False, "KeyError: 'x'"),
-        (Raised("APIConnectionError: Connection error."), False, "needs a sandbox tier with a gateway: APIConnectionError"),
+        (
+            Raised("APIConnectionError: Connection error."),
+            False,
+            "needs a sandbox tier with a gateway: APIConnectionError",
+        ),
         (TimedOut(30), True, "no verdict within 30 s; spec.timeout"),
         (Died("exit 3"), True, "its sandbox ended: exit 3"),
         (Died("memory"), True, "VEDETTE_RUNNER_MEMORY_MIB"),
