@@ -200,12 +200,12 @@ def test_the_key_is_nowhere_in_the_sandbox(site: Site) -> None:
 
 
 FAULTS = {
-    "hangs": ("time.sleep(3600)", "no verdict within 6 s"),
-    "spins": ("exec('while True: pass')", "no verdict within 6 s"),
+    "hangs": ("time.sleep(3600)", "no verdict within 3 s"),
+    "spins": ("exec('while True: pass')", "no verdict within 3 s"),
     "leaves": ("os._exit(3)", "its sandbox ended: exit 3"),
     "raises": ("raise KeyError('the order')", "KeyError: 'the order'"),
     "eats": ("return float(len(b'x' * (4 << 30)))", "emory"),
-    "says nonsense": ("return 'very good'", "very good"),
+    "says nonsense": ("return [1]", "the scorer returned list; return a number from 0 to 1"),
 }
 
 
@@ -217,7 +217,10 @@ def test_faults_of_one_scorer_are_told_to_its_author_and_delay_no_other(site: Si
     bad = {name: version.result() for name, version in made.items()}
     good = bad.pop("good")
     site.score(site.ask({"n": 1}, ("good", good)), "good")
-    asked = {name: [site.ask({"n": 1}, (name, version)) for _ in range(3)] for name, version in bad.items()}
+    asked = {
+        name: [site.ask({"n": 1}, (name, version)) for _ in range(1 if name == "spins" else 3)]
+        for name, version in bad.items()
+    }
     both = site.ask({"n": 1}, ("hangs", bad["hangs"]), ("good", good))
     examples = [site.ask({"n": 1}, ("good", good)) for _ in range(30)]
     for identity in [both, *examples]:
@@ -231,11 +234,11 @@ def test_faults_of_one_scorer_are_told_to_its_author_and_delay_no_other(site: Si
     assert {site.score(identity, "floods").outcome for identity in asked["floods"]} == {"pass"}
     hung = site.score(both, "hangs")
     assert hung.outcome == "error"
-    assert site.score(both, "good").ts < hung.ts - 2000, "nor for another pair of the same request"
+    assert site.score(both, "good").ts < hung.ts - 1000, "nor for another pair of the same request"
 
 
 def _limit(name: str) -> dict[str, float]:
-    return {"timeout": 6.0} if name in ("hangs", "spins") else {}
+    return {"timeout": 3.0} if name in ("hangs", "spins") else {}
 
 
 def test_a_host_that_the_operator_does_not_allow_is_refused_with_the_setting(site: Site) -> None:
