@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import SecretStr
@@ -34,6 +34,18 @@ KEY = "sk-canary-c4ffee"
 RECORDED = Path(__file__).parents[2] / "fixtures" / "judgeval" / "v0.22.2_cli_upload.jsonl"
 PRODUCT_PAGE = str(json.loads(RECORDED.read_text().splitlines()[0])["body"]["scorer_code"])
 
+OF_TRACES = """
+from vedette.data import Trace
+from vedette.scorers import TraceScorer
+
+class Handed(TraceScorer):
+    name: str = "Handed over"
+
+    async def a_score_trace(self, trace: Trace):
+        agents = [span["agent"] for span in trace if span.get("agent")]
+        self.reason = f"{' to '.join(agents)}: {trace.output}"
+        return float(len(trace) == 2)
+"""
 PLAIN = """
 import os, sys, time
 from vedette.scorers import ExampleScorer
@@ -101,12 +113,12 @@ class Site:
     def plain(self, name: str, body: str, **spec: object) -> str:
         return self.upload(name, PLAIN.format(name=name, body=body), **spec)
 
-    def ask(self, fields: Mapping[str, object], *scorers: tuple[str, str]) -> str:
-        """Asks scorers, each a name and a version, for an example; returns its id."""
+    def ask(
+        self, fields: Mapping[str, object], *scorers: tuple[str, str], kind: Literal["example", "trace"] = "example"
+    ) -> str:
+        """Asks scorers, each a name and a version, for an example or a trace; returns its id."""
         identity = secrets.token_hex(8)
-        subject = Subject(
-            project="shop", kind="example", subject_id=identity, agent="a", fields=json.dumps(fields).encode()
-        )
+        subject = Subject(project="shop", kind=kind, subject_id=identity, agent="a", fields=json.dumps(fields).encode())
         pairs = tuple(Pair(subject=0, scorer=name, version=version, base_version=version) for name, version in scorers)
         request = ScoreRequest(
             project="shop", ingested_at=time.time_ns() // 1_000_000, subjects=(subject,), pairs=pairs
@@ -295,3 +307,14 @@ def _below(pid: int) -> Iterator[int]:
         for child in (task / "children").read_text().split():
             yield int(child)
             yield from _below(int(child))
+
+
+def test_a_scorer_of_traces_sees_the_whole_trace_and_skips_examples(site: Site) -> None:
+    version = site.upload("Handed over", OF_TRACES)
+    spans = [{"name": "plan", "agent": "Planner"}, {"name": "search", "agent": "Researcher"}]
+    trace = site.ask({"input": "q", "output": "done", "spans": spans}, ("Handed over", version), kind="trace")
+    example = site.ask({"output": "done"}, ("Handed over", version))
+    found = site.score(trace, "Handed over")
+    assert (found.outcome, found.value, found.reason) == ("pass", 1.0, "Planner to Researcher: done")
+    assert (found.subject_kind, found.subject_id) == ("trace", trace)
+    assert site.score(example, "Handed over").outcome == "skipped"
