@@ -48,6 +48,7 @@ def test_the_compose_file_and_the_page_start_every_job() -> None:
 def test_every_variable_of_the_compose_file_and_of_the_page_is_a_setting() -> None:
     known = {f"VEDETTE_{name.upper()}" for name in Settings.model_fields}
     known |= {f"VEDETTE_BRIDGE_{name.upper()}" for name in Limits.model_fields}
+    known |= {f"{name}_FILE" for name in known}
     named = set(re.findall(r"VEDETTE_[A-Z_]+[A-Z]", (ROOT / "deploy/compose.yaml").read_text() + PAGE))
     named |= set(re.findall(r"VEDETTE_[A-Z_]+[A-Z]", (ROOT / "deploy/Dockerfile").read_text()))
     assert {name.partition("__")[0] for name in named} <= known
