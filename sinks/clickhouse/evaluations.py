@@ -29,6 +29,8 @@ _METRIC = {
 }
 _FILTER = {"span_name": ("span_name", "name"), "span_kind": ("span_kind", "kind")}
 """Fields whose columns have different names in `scores` and in `spans`."""
+_ON_DISK = "max_bytes_before_external_sort = 268435456, max_bytes_before_external_group_by = 268435456"
+"""What does not fit into a quarter of a gigabyte is sorted and grouped on the server's disk."""
 _OF_SCORES = (ScorerIs, ScorerValue, ScorerIn)
 _JUDGED = "outcome IN ('pass', 'fail', 'scored')"
 
@@ -71,7 +73,7 @@ def query(spec: RuleSpec) -> tuple[str, dict[str, Any]]:
     rows = _gathered(spec, rows) if spec.when.is_gathered else _one_by_one(spec, rows)
     columns = ", ".join(("at", "kind", "id", "matched", *_group_names(spec)))
     wanted = "1" if spec.needs_unmatched else "matched"
-    return f"SELECT {columns} FROM ({rows}) WHERE {wanted} ORDER BY at, id", bound.values
+    return f"SELECT {columns} FROM ({rows}) WHERE {wanted} ORDER BY at, id SETTINGS {_ON_DISK}", bound.values
 
 
 def _select(spec: RuleSpec, number: int, condition: Condition, bound: Bound) -> str:

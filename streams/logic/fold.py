@@ -1,11 +1,12 @@
 """The fold of evaluated subjects into the state of one rule and group: what counts, what fires, what a cooldown keeps quiet."""
 
+from bisect import bisect_right, insort
 from collections import Counter
 from typing import Any, Protocol
 
 from schemas.alert import AlertChange
 from schemas.rule import Evaluated, RuleEvent
-from schemas.rule_state import NEWEST_EVIDENCE, Firing, RuleState, Sent, subject_hash
+from schemas.rule_state import NEWEST_EVIDENCE, Firing, OpenAlert, RuleState, Sent, subject_hash
 from streams.logic import alert_changes
 from streams.logic.frequency import LATENESS_MS, Frequency, Met, room
 from streams.logic.rate import Rate
@@ -63,6 +64,7 @@ class _Fold:
         self.form: Form = Rate(rule.spec, rate, before) if rate else Frequency(rule.spec, before)
         self.window_since, self.matched_at = before.window_since, before.matched_at
         self.evidence, self.firings = before.evidence, list(before.firings)
+        self.fired_at = sorted(firing.at for firing in before.firings)
         self.open, self.suppressed = before.open, before.suppressed
         self.outbox = list(before.outbox)
         self.changes: list[AlertChange] = []
@@ -99,9 +101,9 @@ class _Fold:
         if self.form.goes_on():
             self.matched_at = max(self.matched_at, self.at.appended_at)
         if evaluated.matched:
-            self.evidence = tuple(sorted((*self.evidence, evaluated), key=_order)[-NEWEST_EVIDENCE:])
+            self.evidence = _with(self.evidence, evaluated)
             if self.open:
-                self.open = self.open.model_copy(update={"matched": self.open.matched + 1})
+                self.open = OpenAlert.trusted({**self.open.__dict__, "matched": self.open.matched + 1})
         return self._consequence(evaluated, entry, cause)
 
     def _consequence(self, evaluated: Evaluated, entry: Entry, cause: str) -> str:
@@ -121,10 +123,12 @@ class _Fold:
 
     def _cools(self, time: int) -> bool:
         """Tells whether a time lies within the cooldown on either side of a firing."""
-        return any(abs(time - firing.at) < self.spec.cooldown for firing in self.firings)
+        next_one = bisect_right(self.fired_at, time - self.spec.cooldown)
+        return next_one < len(self.fired_at) and self.fired_at[next_one] < time + self.spec.cooldown
 
     def _fire(self, firing: Firing, met: Met, cause: str) -> str:
         self.firings.append(firing)
+        insort(self.fired_at, firing.at)
         self.open = alert_changes.opened(self.open, firing, self.spec.severity, met.subjects)
         told = met._asdict() | {"suppressed": self.suppressed, "evidence": self.evidence}
         change = alert_changes.fired(self.rule, self.event.group, self.open, firing, self.at, **told)
@@ -155,6 +159,13 @@ class _Fold:
         kept_from = self.form.watermark - max(reach, FIRINGS_KEPT_MS)
         kept = sorted((firing for firing in self.firings if firing.at >= kept_from), key=_time)
         return tuple(kept[-room(self.spec) :])
+
+
+def _with(evidence: tuple[Evaluated, ...], evaluated: Evaluated) -> tuple[Evaluated, ...]:
+    """The newest ones, in their order; what comes mostly is the newest."""
+    if not evidence or _order(evidence[-1]) <= _order(evaluated):
+        return (*evidence[1 - NEWEST_EVIDENCE :], evaluated)
+    return tuple(sorted((*evidence, evaluated), key=_order)[-NEWEST_EVIDENCE:])
 
 
 def _time(firing: Firing) -> int:
