@@ -135,10 +135,10 @@ class Settings(BaseSettings):
         default=20, ge=1, le=120, description="seconds that a canary may take to every stage before somebody is paged"
     )
     watch_port: int = Field(
-        default=0, ge=0, le=65535, description="where `watch` is told the canary's alerts; 0: a free one"
+        default=0, ge=0, le=65535, description="where `watch` takes the mails about its canaries; 0: a free one"
     )
-    watch_listen_url: str = Field(
-        default="", description="how `deliver` reaches that port; empty: http://HOST:PORT of the job itself"
+    watch_host: str = Field(
+        default="", description="by which `deliver` reaches that port; empty: the address it listens on"
     )
     watch_page: list[dict[str, Any]] = Field(
         default=[],

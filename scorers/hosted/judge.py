@@ -38,7 +38,7 @@ class Hosted:
 
         """
         if (self.kind == "trace") != (subject.kind == "trace"):
-            reason = f"it judges {self.kind}s, and this is a {subject.kind}: ask for it on its own kind"
+            reason = f"it judges {self.kind}s, and this is one of the {subject.kind}s: ask for it on its own kind"
             return Verdict(skipped=True, reason=reason)
         return verdict(await self.done(subject), gateway=self.gateway)
 
@@ -59,7 +59,8 @@ def verdict(done: Done, *, gateway: bool = True) -> Verdict:
     """
     answer, cost = done.answer, done.usd or None
     if isinstance(answer, Judged):
-        return Verdict(answer.value, reason=answer.reason, label=answer.label, cost_usd=cost)
+        reason = answer.reason or ("" if answer.value is not None else "it gave a label and no number")
+        return Verdict(answer.value, reason=reason, label=answer.label, cost_usd=cost)
     if isinstance(answer, Raised) and done.trouble and done.trouble.is_budget:
         return Verdict(skipped=True, reason=done.trouble.reason, cost_usd=cost)
     if isinstance(answer, Raised) and done.trouble:

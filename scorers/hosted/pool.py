@@ -98,6 +98,8 @@ class _Line:
     mean_s: float = 0.0
     deaths: int = 0
     not_before: float = 0.0
+    is_due: bool = False
+    """It is served in this turn of the loop, with all that come until then."""
     timer: asyncio.TimerHandle | None = None
     gate: "deque[asyncio.Future[None]]" = field(default_factory=deque)
 
@@ -132,7 +134,9 @@ class Pool:
         await self._admit(line)
         waiting = _Waiting(call, asyncio.get_running_loop().create_future(), time.monotonic())
         line.waiting.append(waiting)
-        self._serve(line)
+        if not line.is_due:
+            line.is_due = True
+            asyncio.get_running_loop().call_soon(self._serve, line)
         try:
             return await waiting.done
         finally:
@@ -144,6 +148,7 @@ class Pool:
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(key, deadline_s, time.monotonic())
+        line.deadline_s = deadline_s  # of the newest document
         return line
 
     async def _admit(self, line: _Line) -> None:
@@ -155,6 +160,7 @@ class Pool:
             gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             line.gate.append(gate)
             await asyncio.wait([gate], timeout=0.5)
+            gate.cancel()  # who has left for another look is not called any more
         if line.admitted == 0:
             line.moved = time.monotonic()
         line.admitted += 1
@@ -171,6 +177,7 @@ class Pool:
 
     def _serve(self, line: _Line) -> None:
         """Gives waiting calls to idle sandboxes, and starts one when there is none."""
+        line.is_due = False
         while line.waiting and line.idle:
             self._run(self._batch(line, line.idle.pop(), self._taken(line)))
         if line.waiting:
@@ -341,7 +348,7 @@ class Pool:
                 for warm in [one for one in line.idle if now - one.used > self._terms.idle_s]:
                     line.idle.remove(warm)
                     self._retire(line, warm, "idle")
-                if not line.cells and not line.admitted and now - line.moved > self._terms.idle_s:
+                if not line.cells and not line.admitted and not line.gate and now - line.moved > self._terms.idle_s:
                     del self._lines[line.key]
 
     async def close(self) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from scorers.hosted.cgroup import Group
 from scorers.hosted.slots import Slots
 
-OVER_PAUSE_S = 0.01
-"""Between two reads of a log that is over its limit: a flood wakes the host 100 times a second at most."""
+OVER_PAUSE_S, FLOOD_PAUSE_S = 0.01, 0.1
+"""Between two reads of a log that is over its limit: it wakes the host 100 times a second at most, a flood ten times."""
+FLOOD_BYTES = 64 << 20
 PIPE_BYTES = 1 << 20
 TRIAL_S = 10.0
 
@@ -158,7 +159,8 @@ class Log:
         self._loop.remove_reader(self._fd)
         if moved := os.splice(self._fd, self._nowhere, PIPE_BYTES):
             self._dropped += moved
-            self._pause = self._loop.call_later(OVER_PAUSE_S, self._loop.add_reader, self._fd, self._read)
+            pause = OVER_PAUSE_S if self._dropped < FLOOD_BYTES else FLOOD_PAUSE_S
+            self._pause = self._loop.call_later(pause, self._loop.add_reader, self._fd, self._read)
 
     def close(self) -> None:
         """Reads what is left and lets go."""

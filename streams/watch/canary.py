@@ -10,10 +10,11 @@ import orjson
 PROJECT = "canary"
 NAME = "canary"
 SAYS = "alive"
+ADDRESS = "canary@vedette.example"
 
 
-def documents(told_at: str) -> list[dict[str, Any]]:
-    """Returns what the project `canary` is configured with; its alerts are told to the URL `told_at`.
+def documents(host: str, port: int) -> list[dict[str, Any]]:
+    """Returns what the project `canary` is configured with; its alerts are mailed to the watcher's own server.
 
     The rule asks two conditions of the canary's trace, so that it goes through every job of the way. Each canary fires: no cooldown.
     """
@@ -28,7 +29,8 @@ def documents(told_at: str) -> list[dict[str, Any]]:
         "when": {"all": conditions}, "times": 1, "within": "1s", "cooldown": "0s", "resolve_after": "10s", "severity": "info",
         "actions": [{"notify": NAME}],
     }  # fmt: skip
-    destination = {"type": "webhook", "url": told_at}
+    smtp = {"host": host, "port": port, "tls": "none"}
+    destination = {"type": "email", "to": [ADDRESS], "from": ADDRESS, "smtp": smtp, "digest_above": 1000}
     specs = {"Scorer": scorer, "Destination": destination, "Rule": rule}
     metadata = {"name": NAME, "project": PROJECT, "description": "made by vedette watch; tells nobody"}
     return [

@@ -101,9 +101,9 @@ class Watcher:
         """Applies scorer, rule and destination of the canary, once; without the api as they were."""
         if self._configured:
             return
-        told_at = self.settings.watch_listen_url or f"http://{self.settings.host}:{self.ear.port}/"
+        wanted = documents(self.settings.watch_host or self.ear.host, self.ear.port)
         try:
-            Client(self.settings.api_url, self.key, 10).put("/api/v1/documents", documents(told_at))
+            Client(self.settings.api_url, self.key, 10).put("/api/v1/documents", wanted)
             self._configured = True
         except ApiError as error:
             log.warning("the canary's documents could not be applied", error=str(error))

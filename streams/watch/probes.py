@@ -1,12 +1,14 @@
-"""How the watcher sees a canary pass, from outside: topics by their bytes, ClickHouse by a query, alerts by a server of its own."""
+"""How the watcher sees a canary pass, from outside: topics by their bytes, ClickHouse by a query, alerts by a mail server of its own."""
 
-import threading
+import socket
 import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email import message_from_bytes, policy
 
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.ids import partition_of, record_key
@@ -24,7 +26,6 @@ OF_TRACE = {
 }
 OF_RULE = {Topic.RULE_EVENTS: "complete", Topic.ALERTS: "count"}
 RULE_KEY = record_key(PROJECT, NAME, ())
-MOST_BODY = 1 << 20
 
 
 class Trail:
@@ -68,37 +69,40 @@ class Trail:
 
 
 class Ear:
-    """A server that `deliver` tells the canary's alerts to."""
+    """A mail server that `deliver` tells the canary's alerts to."""
 
     def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port or _free_port(host)
         self._heard: deque[bytes] = deque(maxlen=100)
-        heard = self._heard
+        self._server = Controller(self, hostname=host, port=self.port)
 
-        class Listening(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                heard.append(self.rfile.read(min(int(self.headers.get("content-length") or 0), MOST_BODY)))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-                """Every canary comes by: not worth a line."""
-
-        self._server = ThreadingHTTPServer((host, port), Listening)
-        self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
+    async def handle_DATA(self, server: object, session: object, envelope: Envelope) -> str:  # noqa: ARG002, N802 - aiosmtpd's
+        """Takes one mail."""
+        self._heard.append(envelope.original_content or b"")
+        return "250 heard"
 
     def start(self) -> None:
         """Listens in a thread."""
-        threading.Thread(target=self._server.serve_forever, daemon=True, name="ear").start()
+        self._server.start()
 
     def heard(self, canary: Canary) -> bool:
         """Tells whether an alert about a canary was told."""
-        return any(canary.trace_id.encode() in body for body in list(self._heard))
+        return any(canary.trace_id in _text(mail) for mail in list(self._heard))
 
     def stop(self) -> None:
         """Stops listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _text(mail: bytes) -> str:
+    """The plain text of a mail, without the coding that it came in."""
+    body = message_from_bytes(mail, policy=policy.default).get_body(("plain",))
+    return "" if body is None else str(body.get_content())
 
 
 def posted(url: str, key: str, canary: Canary) -> str:

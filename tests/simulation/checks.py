@@ -95,7 +95,7 @@ def _should_fire(world: World) -> Iterator[tuple[Place, int, Evaluated]]:
         fired: dict[Place, list[int]] = defaultdict(list)
         for event in (entry.value for entry in entries if isinstance(entry.value, RuleEvent)):
             where = event.project, event.group[0]
-            for one in sorted(event.evaluated, key=lambda one: (one.ingested_at, one.subject_id)):
+            for one in _in_order(event):
                 at, known = ingested[one.trace_id], matched[where]
                 newest = max(known.values(), default=0)
                 if one.subject_id in known or at < newest - WITHIN_MS - LATENESS_MS:
@@ -105,6 +105,10 @@ def _should_fire(world: World) -> Iterator[tuple[Place, int, Evaluated]]:
                 if not quiet and _enough(list(known.values()), at):
                     fired[where].append(at)
                     yield where, at, one
+
+
+def _in_order(event: RuleEvent) -> list[Evaluated]:
+    return sorted(event.evaluated, key=lambda one: (one.ingested_at, one.subject_id))
 
 
 def _enough(times: list[int], at: int) -> bool:
@@ -121,7 +125,7 @@ def _ingest_times(world: World) -> dict[str, int]:
     carried = {}
     for entries in world.log[Topic.RULE_EVENTS]:
         for event in (entry.value for entry in entries if isinstance(entry.value, RuleEvent)):
-            for one in event.evaluated:
+            for one in _in_order(event):
                 near = min((abs(at - one.ingested_at), at) for at in appended[one.trace_id])
                 carried.setdefault(one.trace_id, near[1])
     return carried

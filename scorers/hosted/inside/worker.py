@@ -303,11 +303,11 @@ class Crew:
             self.calls, self.next = calls, 0
             self._call_one()
             begun, beat = 0, time.monotonic() + BEAT_S
-            while not self.changed.wait_for(self._done, STALLED_S):
+            while not self.changed.wait_for(self._done, STALLED_S if self.next < len(calls) else BEAT_S):
                 if self.next == begun:
                     self._call_one()
                 begun = self.next
-                if time.monotonic() > beat:
+                if time.monotonic() >= beat:
                     beat = time.monotonic() + BEAT_S
                     self.channel.send({"b": 1})
 

@@ -9,10 +9,18 @@ OWN = frozenset(("example_id", "created_at", "name", "trace"))
 
 
 class Trace:
-    """The spans of a trace, as mappings, in the order of their start."""
+    """A whole trace: `input` and `output` of its root, and its spans as mappings, in the order of their start."""
 
-    def __init__(self, spans: list[dict[str, Any]]) -> None:
-        self.spans = spans
+    def __init__(self, spans: list[dict[str, Any]] | None = None, **fields: Any) -> None:
+        self.spans = spans or []
+        self.input: Any = None
+        self.output: Any = None
+        self.__dict__.update(fields)
+
+    @property
+    def trace_spans(self) -> list[dict[str, Any]]:
+        """The spans, by judgeval's name for them."""
+        return self.spans
 
     def __iter__(self) -> Any:
         return iter(self.spans)
