@@ -45,8 +45,9 @@ def build(spec: ScorerSpec) -> Scorer:
     """
     cls = TYPES.get(spec.type)
     if cls is None:
-        near = difflib.get_close_matches(spec.type, TYPES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(TYPES))}"
+        known = sorted([*TYPES, "hosted", "prompt"])
+        near = difflib.get_close_matches(spec.type, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         raise ValueError(f"no scorer type {spec.type!r}; {hint}")
     scorer: Scorer = _with_settings(cls, spec)
     return scorer
