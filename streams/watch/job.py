@@ -42,6 +42,7 @@ class Watcher:
     settings: Settings
     key: str
     ear: Ear
+    stopping: threading.Event
     incidents: Incidents = field(default_factory=Incidents)
     _clickhouse: ClickHouse | None = None
     _configured: bool = False
@@ -74,7 +75,7 @@ class Watcher:
             log.warning("the bridge took no canary", reason=why)
         else:
             yield "bridge"
-        while time.monotonic() < end:
+        while time.monotonic() < end and not self.stopping.is_set():
             yield from trail.seen(LOOK_S)
             yield from self._beside(canary)
 
@@ -148,11 +149,13 @@ def main(settings: Settings) -> None:
     probes = observe.serve(settings, health)
     ear = Ear(settings.host, settings.watch_port)
     ear.start()
-    watcher = Watcher(settings, settings.admin_key.get_secret_value(), ear)
+    watcher = Watcher(settings, settings.admin_key.get_secret_value(), ear, stopping)
     health.ready()
     while not stopping.is_set():
         began = time.monotonic()
         seen = watcher.round(hatched())
+        if stopping.is_set():
+            break
         asyncio.run(after_round(watcher, seen, whom, time.time_ns() // 1_000_000))
         health.turn()
         stopping.wait(max(settings.watch_interval_s - (time.monotonic() - began), 0))

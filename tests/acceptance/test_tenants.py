@@ -195,11 +195,12 @@ def test_two_scoring_workers_and_two_counters_give_what_one_gives(system: System
 def assert_alerts_are_the_fold_of_the_rule_events(system: System) -> None:
     feed = ConfigFeed(system.settings)
     feed.start()
-    expected = set(offline(system.settings, feed.configuration))
+    must, may = offline(system.settings, feed.configuration)
     feed.stop()
     rows = system.select("SELECT alert_id, toUInt32(change) AS change FROM alert_changes FINAL")
-    assert {(row["alert_id"], row["change"]) for row in rows} == expected
-    assert len(rows) == len(expected) > 10
+    found = {(row["alert_id"], row["change"]) for row in rows}
+    assert must.keys() <= found <= must.keys() | may.keys()
+    assert len(rows) == len(found) > 10
 
 
 def test_bad_bodies_between_good_ones_cost_the_good_ones_nothing(system: System) -> None:

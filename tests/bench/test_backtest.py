@@ -33,7 +33,7 @@ INSERT INTO {{ours:Identifier}}.scores (project, score_id, scorer, scorer_versio
 SELECT 'shop', toString(sipHash64(number)), 'polite', 'v1', 'example', concat('e', toString(number)), concat('agent-', toString(number % {AGENTS})),
   if(sipHash64(number, 1) % {FAILING} = 0, 'fail', 'pass'), 'online', 0, at, at, number
 FROM (SELECT number, fromUnixTimestamp64Milli({{since:Int64}} + toInt64(number * {{step:Float64}}), 'UTC') AS at FROM numbers({SCORES}))
-"""  # noqa: S608
+"""
 READ = """
 SELECT toUnixTimestamp64Milli(t.ingested_at) AS at, toString(subject_kind), subject_id, outcome, toString(agent)
 FROM {ours:Identifier}.scores AS t FINAL WHERE project = 'shop' AND scorer = 'polite' ORDER BY at, subject_id

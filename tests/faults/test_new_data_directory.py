@@ -29,7 +29,7 @@ def _folded(system: System) -> set[Change]:
     feed = ConfigFeed(system.settings)
     feed.start()
     try:
-        return set(offline(system.settings, feed.configuration))
+        return set(offline(system.settings, feed.configuration)[0])
     finally:
         feed.stop()
 

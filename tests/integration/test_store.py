@@ -57,7 +57,9 @@ RECORDS: list[tuple[Topic, bytes | None, Record | None]] = [
     (
         Topic.SPANS,
         b"t",
-        TraceChunk(project="p", trace_id="a", ingested_at=NOW_MS, spans=(Span(span_id="1"), Span(span_id="2"))),
+        TraceChunk(
+            project="p", trace_id="a", ingested_at=NOW_MS, spans=(Span(span_id="1"), Span(span_id="2")), tags=("vip",)
+        ),
     ),
     (Topic.EXAMPLES, b"e", Example(project="p", example_id="e", fields=b'{"request":"hi"}')),
     (

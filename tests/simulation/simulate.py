@@ -13,15 +13,13 @@ from collections.abc import Iterable
 from functools import partial
 from unittest.mock import patch
 
-import structlog
+from structlog.testing import capture_logs
 
 from schemas.topics import Topic
 from streams import deliver
 from tests.simulation import checks, jobs
 from tests.simulation.mutants import taken_out
 from tests.simulation.world import MEMBERS, PARTITIONS, World, run
-
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # every fault is told: not here
 
 SPANS = 150
 STEPS = 60_000
@@ -38,7 +36,7 @@ def simulated(
     known = jobs.configuration()
     make = jobs.processes(world, spans, known)
     make_client = {"client": partial(jobs.client, world, spans)}
-    with taken_out(world), patch.object(deliver, "now_ms", lambda: world.now):
+    with taken_out(world), patch.object(deliver, "now_ms", lambda: world.now), capture_logs():  # every fault is told
         run(world, {**make, **make_client}, lambda: world.finished and _is_quiet(world), STEPS // 2)
         world.faults = False
         run(world, make, lambda: _is_quiet(world), STEPS)

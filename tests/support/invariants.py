@@ -159,10 +159,12 @@ def changes(system: System) -> list[Change]:
 def _assert_alerts(system: System) -> None:
     feed = ConfigFeed(system.settings)
     feed.start()
-    expected = sorted(offline(system.settings, feed.configuration))
+    must, may = offline(system.settings, feed.configuration)
     feed.stop()
-    assert len(expected) >= 2
-    assert changes(system) == expected  # 4
+    assert len(must) >= 2
+    told = changes(system)
+    assert must.keys() <= set(told) <= must.keys() | may.keys()  # 4
+    assert len(told) == len(set(told))  # 4
     rows = system.select("SELECT state FROM alerts FINAL WHERE rule = 'once'")
     assert rows == [{"state": "firing"}]
     fired = system.select(

@@ -187,7 +187,9 @@ class Reference:
             held = held_since is not None and end - held_since >= spec.sustained
             return sum(end - spec.within < time <= end for time in times) if held else None
         now = one.ingested_at
-        times = [time for time in times if time >= self._newest() - spec.within - LATENESS]  # older ones are forgotten
+        times = [
+            time for time in times if time >= self._newest() - 2 * spec.within - LATENESS
+        ]  # older ones are forgotten
         starts = [start for start in times if start <= now < start + spec.within]
         most = max(sum(start <= time < start + spec.within for time in times) for start in starts)
         return most if most >= spec.times else None

@@ -17,7 +17,7 @@ from scorers.hosted.sandbox import Cell, Limits, NoRoom, Room, Sandbox
 
 HOSTILE = Path(__file__).parent / "hostile"
 LIMITS = Limits(memory_mib=160)
-SLACK_S = 3.0
+SLACK_S = 10.0
 """Beyond the deadline, for the start and the kill on a busy machine."""
 DYING_S = 2.0
 REFUSALS = (

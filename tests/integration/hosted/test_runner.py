@@ -286,6 +286,17 @@ def test_a_scorer_is_tried_by_a_command(site: Site, tmp_path: Path) -> None:
     assert lines[-2:] == ["log:", "looking at 7"]
 
 
+def test_a_scorer_of_traces_sees_the_whole_trace_and_skips_examples(site: Site) -> None:
+    version = site.upload("Handed over", OF_TRACES)
+    spans = [{"name": "plan", "agent": "Planner"}, {"name": "search", "agent": "Researcher"}]
+    trace = site.ask({"input": "q", "output": "done", "spans": spans}, ("Handed over", version), kind="trace")
+    example = site.ask({"output": "done"}, ("Handed over", version))
+    found = site.score(trace, "Handed over")
+    assert (found.outcome, found.value, found.reason) == ("pass", 1.0, "Planner to Researcher: done")
+    assert (found.subject_kind, found.subject_id) == ("trace", trace)
+    assert site.score(example, "Handed over").outcome == "skipped"
+
+
 def test_a_runner_that_is_asked_to_leave_leaves_no_sandbox(site: Site) -> None:
     """The last test: the runner is gone afterwards."""
     children = set(_below(site.runner.process.pid))
@@ -307,14 +318,3 @@ def _below(pid: int) -> Iterator[int]:
         for child in (task / "children").read_text().split():
             yield int(child)
             yield from _below(int(child))
-
-
-def test_a_scorer_of_traces_sees_the_whole_trace_and_skips_examples(site: Site) -> None:
-    version = site.upload("Handed over", OF_TRACES)
-    spans = [{"name": "plan", "agent": "Planner"}, {"name": "search", "agent": "Researcher"}]
-    trace = site.ask({"input": "q", "output": "done", "spans": spans}, ("Handed over", version), kind="trace")
-    example = site.ask({"output": "done"}, ("Handed over", version))
-    found = site.score(trace, "Handed over")
-    assert (found.outcome, found.value, found.reason) == ("pass", 1.0, "Planner to Researcher: done")
-    assert (found.subject_kind, found.subject_id) == ("trace", trace)
-    assert site.score(example, "Handed over").outcome == "skipped"

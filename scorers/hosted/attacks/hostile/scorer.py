@@ -4,6 +4,7 @@ An attack returns whether it got through and what it saw. Each is bounded in num
 nothing stops it. It knows the host's victims from its example: a port, sockets, a file, a process.
 """
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -268,7 +269,14 @@ def peer_outside(fd: int) -> bool:
 
 
 def processes(example: Example) -> Told:
-    saw = tried(lambda: [open(f"/proc/{name}/cmdline").read()[:60] for name in os.listdir("/proc") if name.isdigit()])
+    def look() -> list[str]:
+        seen = []
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                seen.append(open(f"/proc/{name}/cmdline").read()[:60])
+        return seen
+
+    saw = tried(look)
     return told(isinstance(saw, list) and len(saw) > 8, len(saw) if isinstance(saw, list) else saw)
 
 
