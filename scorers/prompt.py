@@ -60,6 +60,9 @@ class Prompt:
 
         """
         fields, absent = fields_of(self.prompt, subject)
+        if absent and subject.kind == "example":
+            reason = f"the example has no {absent!r}: send it in its fields, or take {{{{{absent}}}}} out of the prompt"
+            return Verdict(skipped=True, reason=reason)
         if absent:
             return lacks(subject, absent)
         try:
