@@ -114,7 +114,7 @@ class Prompt:
 
 def _verdict(text: str, nonce: str, choices: dict[str, float], usd: float) -> Verdict:
     value, choice, reason = answer.read(text, nonce, choices)
-    return Verdict(value=value, label=choice, reason=reason, cost_usd=usd)
+    return Verdict(value=value, label=choice, reason=reason, cost_usd=usd or None)
 
 
 @dataclass(frozen=True)

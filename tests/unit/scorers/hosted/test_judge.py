@@ -8,9 +8,9 @@ from scorers.hosted.ledger import Ledger
 
 from schemas.subject import Subject
 from scorers.hosted.channel import Answer, Died, Judged, Raised, TimedOut
-from scorers.hosted.gateway import Trouble
 from scorers.hosted.judge import Hosted, Refusing, verdict
 from scorers.hosted.pool import Done, Key, Pool
+from scorers.providers.caller import Trouble
 from scorers.scorer import Permanent, Transient, Verdict
 from streams.runner_dir import runner_dir
 from streams.settings import Settings
