@@ -1,7 +1,7 @@
 """The built-in scorers by the `type` of their documents."""
 
 import difflib
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,10 +14,13 @@ from scorers.latency import Latency
 from scorers.not_empty import NotEmpty
 from scorers.number import Number
 from scorers.pii import Pii
+from scorers.prompt import Prompt
 from scorers.refusal import Refusal
 from scorers.regex import Regex
 from scorers.scorer import Scorer
 from scorers.tool_error import ToolError
+
+T = TypeVar("T")
 
 TYPES: dict[str, type[Any]] = {
     "contains": Contains,
@@ -42,14 +45,29 @@ def build(spec: ScorerSpec) -> Scorer:
     """
     cls = TYPES.get(spec.type)
     if cls is None:
-        near = difflib.get_close_matches(spec.type, TYPES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(TYPES))}"
+        known = sorted([*TYPES, "hosted", "prompt"])
+        near = difflib.get_close_matches(spec.type, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         raise ValueError(f"no scorer type {spec.type!r}; {hint}")
-    try:
-        scorer: Scorer = TypeAdapter(cls).validate_python(spec.with_)
-    except ValidationError as error:
-        raise ValueError(f"{spec.type}: {_explained(error, list(cls.__dataclass_fields__))}") from None
+    scorer: Scorer = _with_settings(cls, spec)
     return scorer
+
+
+def prompt(spec: ScorerSpec) -> Prompt:
+    """Returns the question of a document of type `prompt`; it is no scorer yet, for it asks a model that the worker has.
+
+    Raises:
+        ValueError: its settings are wrong, as in `build`.
+    """
+    return _with_settings(Prompt, spec)
+
+
+def _with_settings(cls: type[T], spec: ScorerSpec) -> T:
+    try:
+        return TypeAdapter(cls).validate_python(spec.with_)
+    except ValidationError as error:
+        settings = list(cls.__dataclass_fields__)  # type: ignore[attr-defined]
+        raise ValueError(f"{spec.type}: {_explained(error, settings)}") from None
 
 
 def _explained(error: ValidationError, settings: list[str]) -> str:

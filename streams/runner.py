@@ -19,35 +19,30 @@ from aiohttp.typedefs import Handler
 from prometheus_client import Gauge
 
 from schemas.documents.bundle import BundleSpec
-from schemas.documents.provider import ProviderSpec
 from schemas.documents.scorer import ScorerSpec
-from schemas.ids import hashed
 from schemas.net_guard import networks
 from scorers.hosted import door
-from scorers.hosted.allowance import Limits as Allowed
 from scorers.hosted.attacks.selftest import remembered
 from scorers.hosted.best import best
 from scorers.hosted.build import Builder, Built
 from scorers.hosted.bundle import Bundle
 from scorers.hosted.egress import Egress
-from scorers.hosted.gateway import Gateway, Provider
+from scorers.hosted.gateway import Gateway
 from scorers.hosted.judge import Hosted, Refusing
-from scorers.hosted.ledger import Ledger
 from scorers.hosted.pool import Key, Pool
 from scorers.hosted.rooms import Rooms
 from scorers.hosted.sandbox import Limits, Sandbox
 from scorers.hosted.turns import Terms
-from sinks.sink import Permanent
-from streams import runner_builds, runner_tries, score, secret
+from scorers.providers.caller import Provider
+from streams import providers, runner_builds, runner_tries, score
+from streams.bench import Bench, Ready
 from streams.logic.configuration import Configuration
 from streams.runner_dir import runner_dir
-from streams.score import Bench, Ready
 from streams.settings import Settings
 
 log = structlog.get_logger()
 
 IN_FLIGHT = 1500
-OPENAI = "https://api.openai.com/v1"
 
 HOLDS = Gauge("vedette_sandbox_holds", "1: the sandbox tier of this runner holds", ["tier"])
 
@@ -118,11 +113,8 @@ class Runner:
 
     async def _open(self, sandbox: Sandbox, folder: Path) -> None:
         settings, private = self.settings, networks(self.settings.private_networks)
-        ledger = Ledger(folder / f"spent-{hashed(settings.bootstrap_servers, settings.topic_prefix)[:16]}.json")
-        gateway = await self._held.enter_async_context(Gateway(self.provider, private, allowances=ledger.load()))
-        following = asyncio.create_task(ledger.follow(gateway.allowances))
-        self._held.callback(ledger.keep, gateway.allowances)
-        self._held.callback(following.cancel)
+        caller = await self._held.enter_async_context(providers.calling(settings, folder, "runner"))
+        gateway = Gateway(self.provider, caller)
         doors = self._held.enter_context(_folder_of_doors())
         self.builder = runner_builds.builder(settings, sandbox, folder, door.environment())
         limits = Limits(memory_mib=settings.runner_memory_mib)
@@ -203,18 +195,7 @@ class Runner:
             LookupError: there is none, or its key cannot be read; the text says what to do.
 
         """
-        found = self.known().newest("Provider", project, name)
-        if found is None:
-            raise LookupError(
-                f"project {project!r} has no provider {name!r}: apply a document of kind Provider with that name"
-            )
-        spec = ProviderSpec.model_validate_json(found.spec)
-        try:
-            key = secret.resolve(spec.api_key, found.project, self.settings)
-        except Permanent as refused:
-            raise LookupError(f"provider {name!r}: {refused.reason}") from None
-        limits = Allowed(spec.requests_per_minute, spec.budget_usd_per_day)
-        return Provider(found.project, name, spec.base_url or OPENAI, key, spec.models, limits)
+        return providers.named(self.known(), project, name, self.settings)
 
 
 @contextmanager

@@ -1,25 +1,22 @@
 """The scoring worker: score requests in, one score per pair out, many in flight, acknowledged in offset order."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 from prometheus_client import Counter
 
-from schemas.documents.scorer import ScorerSpec
 from schemas.ids import record_key
 from schemas.later import LaterRequest
 from schemas.request import Pair, ScorerClass, ScoreRequest
 from schemas.score import Score
 from schemas.subject import Subject
 from schemas.topics import Topic
-from scorers.registry import build
-from scorers.scorer import Permanent, Scorer, Transient, Verdict
+from scorers.scorer import Permanent, Transient, Verdict
+from streams.bench import Bench, Ready
 from streams.faust_app import FaustJob
+from streams.judges import IN_FLIGHT, Judges
 from streams.later import terms_of
-from streams.logic.configuration import Configuration, Versioned
+from streams.logic.configuration import Configuration
 from streams.logic.in_effect import Remembered, named_attributes
 from streams.logic.later import Terms, try_again
 from streams.logic.later import key as later_key
@@ -31,71 +28,6 @@ from streams.verdict import score_of
 _NAMED = Remembered(named_attributes)
 
 AGAIN = Counter("vedette_later_tries_total", "Tries that a scorer could not end now, by what follows", ["then"])
-
-
-@dataclass
-class Ready:
-    """A scorer version that is built and may judge."""
-
-    spec: ScorerSpec
-    scorer: Scorer
-    slots: asyncio.Semaphore | None
-    """None: it bounds time and number by itself."""
-
-    @asynccontextmanager
-    async def bounds(self) -> AsyncIterator[None]:
-        """Waits for a slot and limits the time of what is done in it."""
-        if self.slots is None:
-            yield
-            return
-        async with self.slots, asyncio.timeout(self.spec.timeout):
-            yield
-
-
-Make = Callable[[ScorerSpec, str, str, Configuration], Ready]
-"""Makes a scorer of a spec, a project, its name and the configuration that has what it names; raises `ValueError`."""
-
-
-def built_in(spec: ScorerSpec, _project: str, _name: str, _configuration: Configuration) -> Ready:
-    """Returns a scorer that is part of Vedette."""
-    return Ready(spec, build(spec), asyncio.Semaphore(spec.concurrency))
-
-
-@dataclass
-class Bench:
-    """The scorers of this worker, made once per version."""
-
-    make: Make = built_in
-    _ready: dict[tuple[str, str, str], Ready] = field(default_factory=dict)
-    _enabled: dict[Versioned, bool] = field(default_factory=dict)
-
-    def take(self, configuration: Configuration, project: str, pair: Pair) -> Ready:
-        """Returns the scorer that a pair asks for.
-
-        Raises:
-            LookupError: there is none, or it is disabled now; the text says what to do.
-            ValueError: its document cannot be built.
-        """
-        key = (project, pair.scorer, pair.base_version)
-        newest = configuration.newest("Scorer", project, pair.scorer)
-        if newest and not self._is_enabled(newest):
-            raise LookupError(f"scorer {pair.scorer!r} is disabled: apply its document with `enabled: true`")
-        if key not in self._ready:
-            found = configuration.version("Scorer", *key) if pair.base_version else None
-            if found is None:
-                version = f"no version {pair.version!r} of scorer" if pair.version else "no scorer"
-                raise LookupError(
-                    f"project {project!r} has {version} {pair.scorer!r}: apply its document, then send again"
-                )
-            spec = ScorerSpec.model_validate_json(found.spec)
-            self._ready[key] = self.make(spec, project, pair.scorer, configuration)
-        return self._ready[key]
-
-    def _is_enabled(self, newest: Versioned) -> bool:
-        """A scorer is disabled at once, whatever version a subject asks for."""
-        if newest not in self._enabled:
-            self._enabled[newest] = ScorerSpec.model_validate_json(newest.spec).enabled
-        return self._enabled[newest]
 
 
 async def scores(
@@ -164,7 +96,14 @@ async def _judged(ready: Ready, subject: Subject) -> tuple[Verdict, str]:
 
 def main(settings: Settings, classes: tuple[ScorerClass, ...] = ("code",)) -> None:
     """Runs a scoring worker for these classes of scorers until SIGTERM."""
-    worker(f"score-{'-'.join(classes)}", settings, {name: Bench() for name in classes}).run()
+    judges = Judges(settings)
+    benches = {name: Bench(judges.make) if name == "judge" else Bench() for name in classes}
+    asks = "judge" in classes
+    job = worker(f"score-{'-'.join(classes)}", settings, benches, IN_FLIGHT if asks else 200)
+    if asks:
+        judges.known = lambda: job.known
+        job.around(judges)
+    job.run()
 
 
 def worker(job_name: str, settings: Settings, benches: Mapping[ScorerClass, Bench], in_flight: int = 200) -> FaustJob:

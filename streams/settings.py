@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     )
     runner_dir: Path | None = Field(
         default=None,
-        description="where the runner keeps code and packages; sandboxes have uids of their own, so others must be able to reach it; default: a folder of the user in /var/tmp",
+        description="where the runner keeps code and packages, and it and judges what they spent; sandboxes have uids of their own, so others must be able to reach it; default: a folder of the user in /var/tmp",
     )
     runner_cells: int = Field(default=32, ge=1, le=1000, description="sandboxes of the runner at once")
     runner_memory_mib: int = Field(default=512, ge=64, description="memory of one sandbox")

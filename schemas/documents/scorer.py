@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.documents.base import Base, Name, Rate, Strict
 
@@ -37,6 +37,10 @@ ON_SUBJECTS = {"customer": "customer_id", "session": "session_id", "span": "span
 """Fields of a filter that have another name on subjects and scores."""
 
 
+PROMPT_TIMEOUT_S = 60.0
+"""Of prompts that set none: models take longer than code."""
+
+
 class Online(Strict):
     """Where a scorer runs by itself."""
 
@@ -52,9 +56,16 @@ class ScorerSpec(Strict):
     with_: dict[str, Any] = Field(default={}, alias="with", description="the settings of the type")
     threshold: float | None = Field(default=None, description="a value below it fails; none: outcome `scored`")
     enabled: bool = True
-    timeout: float = Field(default=5.0, gt=0, le=600, description="seconds for one subject")
+    timeout: float = Field(default=5.0, gt=0, le=600, description="seconds for one subject; prompt: 60 for one answer")
     concurrency: int = Field(default=16, ge=1, le=1000)
     online: tuple[Online, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _time_to_think(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("type") == "prompt":
+            return {"timeout": PROMPT_TIMEOUT_S, **given}
+        return given
 
 
 class Scorer(Base):

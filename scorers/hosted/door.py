@@ -15,7 +15,8 @@ from pathlib import Path
 from aiohttp import web
 
 from scorers.hosted.egress import Egress
-from scorers.hosted.gateway import Gateway, Meter
+from scorers.hosted.gateway import Gateway
+from scorers.providers.caller import Meter
 
 PORT = 3128
 """Where the door is seen inside, on 127.0.0.1."""

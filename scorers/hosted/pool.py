@@ -16,9 +16,9 @@ from prometheus_client import Counter as Metric
 from prometheus_client import Gauge, Histogram
 
 from scorers.hosted.channel import Answer, Call, Died, Judged, Raised, Unfinished
-from scorers.hosted.gateway import Trouble
 from scorers.hosted.sandbox import Cell
 from scorers.hosted.turns import Terms, least_recent, may_take, next_in_turn
+from scorers.providers.caller import Trouble
 from scorers.scorer import Permanent, Transient
 
 log = structlog.get_logger()

@@ -10,10 +10,11 @@ from scorers.hosted import door
 from scorers.hosted.build import Builder, BuildFailed
 from scorers.hosted.bundle import Bundle
 from scorers.hosted.egress import Egress
-from scorers.hosted.gateway import Gateway, Meter, Trouble
+from scorers.hosted.gateway import Gateway
 from scorers.hosted.install import SHIM
 from scorers.hosted.pool import Key
 from scorers.hosted.sandbox import Cell, Limits, Room, Sandbox
+from scorers.providers.caller import Meter, Trouble
 from scorers.scorer import Transient
 
 NOT_PREPARED_S = 60.0

@@ -131,10 +131,11 @@ def _scorer(spec: ScorerSpec, project: str, configuration: Configuration) -> Ite
         if configuration.newest("Bundle", project, str(spec.with_.get("bundle"))) is None or len(spec.with_) > 1:
             yield Problem(("spec", "with"), UPLOAD_FIRST)
         return
+    is_prompt = spec.type == "prompt"
     try:
-        registry.build(spec)
+        registry.prompt(spec) if is_prompt else registry.build(spec)
     except ValueError as error:
-        yield Problem(("spec", "with" if spec.type in registry.TYPES else "type"), str(error))
+        yield Problem(("spec", "with" if is_prompt or spec.type in registry.TYPES else "type"), str(error))
 
 
 def _template(own: Template) -> Iterator[Problem]:

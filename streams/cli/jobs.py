@@ -29,7 +29,7 @@ JOBS = {
     "api": ("streams.api.job", "Answers the HTTP API; the only writer of configuration."),
     "watch": ("streams.watch.job", "Sends a canary through every stage and pages when one does not let it through."),
 }
-CLASSES = ("code",)
+CLASSES = ("code", "judge")
 
 FLAGS = {
     "bootstrap_servers": "Kafka brokers, comma separated",
@@ -51,6 +51,16 @@ FLAGS = {
     "log_json": "false: for people",
 }
 """Settings that are flags too; all settings are `VEDETTE_*` variables."""
+
+
+def command_of(group: str) -> str:
+    """Returns the command that starts a process for a consumer group without the installation's prefix.
+
+    >>> command_of("score-code-judge"), command_of("store-spans")
+    ('score --class code,judge', 'store')
+    """
+    job, _, rest = group.partition("-")
+    return f"score --class {rest.replace('-', ',')}" if job == "score" and rest else job
 
 
 def register(app: typer.Typer) -> None:
@@ -89,7 +99,7 @@ def _parameter(name: str, option: str, about: str, default: str | None) -> inspe
 _DATA_DIR = inspect.Parameter(
     "data_dir", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=context.DataDirOption
 )
-_CLASS = _parameter("class_", "--class", "classes of scorers, comma separated: code", "code")
+_CLASS = _parameter("class_", "--class", "classes of scorers, comma separated: code, judge", "code")
 
 
 def _classes(text: str | None) -> list[str] | None:

@@ -155,6 +155,10 @@ def status(
         table(told["waiting"], ("project", "scorer", "evaluations", "reason"))
 
 
+PROCESS_OF = {"score-judge": "judge"}
+"""Groups whose process in the stack is not called by their first word."""
+
+
 def _asked(data: DataDir) -> dict[str, Any]:
     """What the api tells; nothing when it does not answer at once."""
     known, key = facts(data), data.path / ADMIN_KEY
@@ -170,6 +174,6 @@ def _asked(data: DataDir) -> dict[str, Any]:
 def _lags(jobs: Mapping[str, Any], processes: Iterable[str]) -> dict[str, int]:
     lags = dict.fromkeys(processes, 0)
     for group, job in jobs.items():  # a job may have several groups: score-code, store-spans
-        name = group.partition("-")[0]
+        name = PROCESS_OF.get(group, group.partition("-")[0])
         lags[name] = lags.get(name, 0) + job["lag"]
     return lags

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams import kafka, topics
 from streams.api import status
-from streams.cli.jobs import JOBS
+from streams.cli.jobs import JOBS, command_of
 from streams.doctor.installation import Installation
 from streams.doctor.result import Result, finding, ok
 from streams.doctor.words import span
@@ -55,7 +55,7 @@ def members(place: Installation) -> Iterator[Result]:
     of_jobs = {job: numbers[name] for job, name in found.items()}
     lonely = [*(job for job, number in of_jobs.items() if not number), *_never(of_jobs)]
     for job in lonely:
-        command = job.partition("-")[0]
+        command = command_of(job)
         yield finding(
             f"no process of {job}", "nobody is in its group", f"start `vedette {command}`; its log tells why it ended"
         )

@@ -37,6 +37,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "complete": ("complete",),
     "sample": ("sample",),
     "score": ("score", "--class", "code"),
+    "judge": ("score", "--class", "judge"),
     "runner": ("runner",),
     "later": ("later",),
     "match": ("match",),

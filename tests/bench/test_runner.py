@@ -14,12 +14,13 @@ import pytest
 from scorers.hosted.bundle import Bundle
 from scorers.hosted.channel import Call, Judged
 from scorers.hosted.egress import Egress
-from scorers.hosted.gateway import Gateway, Provider
+from scorers.hosted.gateway import Gateway
 from scorers.hosted.index import Index
 from scorers.hosted.pool import Key, Pool
 from scorers.hosted.rooms import Rooms
 from scorers.hosted.sandbox import Limits
 from scorers.hosted.turns import Terms
+from scorers.providers.caller import Caller, Provider
 from tests.bench.figures import told
 from tests.support.hosted import builder, open_folder, tier
 
@@ -94,13 +95,13 @@ async def pool(terms: Terms) -> AsyncIterator[Pool]:
     with open_folder() as folder:
         doors = folder / "doors"
         doors.mkdir()
-        async with Gateway(nobody) as gateway:
+        async with Caller() as caller:
             build = builder(Index("http://127.0.0.1:9/"), folder)
             rooms = Rooms(
                 tier(),
                 build,
                 lambda key: (Bundle(SCORER.format(body=BODIES[key.scorer])), ""),
-                gateway,
+                Gateway(nobody, caller),
                 Egress({}),
                 doors,
                 Limits(),

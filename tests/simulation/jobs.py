@@ -21,6 +21,7 @@ from schemas.rule import Tick
 from schemas.rule_state import RuleState
 from schemas.score import Score
 from schemas.topics import Topic
+from streams.bench import Bench
 from streams.count import Count, newest
 from streams.deliver import Planner
 from streams.logic import delivery as deliveries
@@ -31,7 +32,7 @@ from streams.match import matches
 from streams.normalise import normalised
 from streams.records import Out, Received, dead_letter
 from streams.sample import requests
-from streams.score import Bench, scores
+from streams.score import scores
 from streams.settings import Settings
 from streams.states import States
 from tests.simulation.world import MEMBERS, PARTITIONS, Crash, Process, World

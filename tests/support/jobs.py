@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from schemas.codec import Schemas, encode
 from schemas.config import ConfigEntry
 from schemas.documents.base import canonical_spec, spec_version
+from schemas.documents.provider import ProviderSpec
 from schemas.documents.rule import RuleSpec
 from schemas.documents.scorer import ScorerSpec
 from schemas.ids import record_key
@@ -37,7 +38,7 @@ from streams.settings import Settings
 R = TypeVar("R", bound=Record)
 
 PATIENCE_S = 60
-_SPECS: Mapping[str, type[BaseModel]] = {"Scorer": ScorerSpec, "Rule": RuleSpec}
+_SPECS: Mapping[str, type[BaseModel]] = {"Scorer": ScorerSpec, "Rule": RuleSpec, "Provider": ProviderSpec}
 _START = "from importlib import import_module; from streams.settings import load; import_module({!r}).main(load())"
 
 

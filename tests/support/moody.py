@@ -6,7 +6,7 @@ from schemas.documents.scorer import ScorerSpec
 from schemas.subject import Subject
 from scorers.registry import build
 from scorers.scorer import Scorer, Transient, Verdict
-from streams import score
+from streams import bench, score
 from streams.settings import Settings
 
 
@@ -30,5 +30,5 @@ def moody(spec: ScorerSpec) -> Scorer:
 
 def main(settings: Settings) -> None:
     """Runs until SIGTERM."""
-    score.build = moody  # type: ignore[attr-defined]
+    bench.build = moody  # type: ignore[attr-defined]
     score.main(settings)

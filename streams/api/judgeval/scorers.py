@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.config import ConfigEntry
 from schemas.documents.base import Metadata
 from schemas.documents.scorer import Scorer, ScorerSpec
+from scorers.registry import prompt
 from streams.api import documents
 from streams.api import scorers as uploads
 from streams.api.app import Call
@@ -78,7 +79,10 @@ async def save(call: Call) -> Any:
     settings = {"prompt": sent.prompt, "model": sent.model, "options": sent.options, "target": target}
     spec = {"type": "prompt", "with": settings, "threshold": sent.threshold}
     scorer = _document(project, sent.name, sent.description or "", spec)
-
+    try:
+        prompt(scorer.spec)
+    except ValueError as wrong:
+        raise Refused(400, "invalid_scorer", str(wrong)) from None
     await _write(call, scorer)
     return {"name": sent.name, "scorer_response": _shown(call.services.config.configuration, project, sent.name)}
 

@@ -31,7 +31,7 @@ def test_a_document_becomes_its_scorer(document: ScorerSpec, scorer: Scorer) -> 
     ("document", "reason"),
     [
         (spec("contians"), "no scorer type 'contians'; did you mean 'contains'?"),
-        (spec("zzz"), "no scorer type 'zzz'; there are contains, cost, json-schema, language, "),
+        (spec("zzz"), "no scorer type 'zzz'; there are contains, cost, hosted, json-schema, language, "),
         (spec("latency", max_ms=0), "latency: with.max_ms: Input should be greater than 0, got 0"),
         (spec("contains", any=[]), "contains: with.any: "),
         (spec("contains", any=[""]), "contains: with.any.0: "),

@@ -12,9 +12,10 @@ from schemas.request import Pair, ScoreRequest
 from schemas.score import Score
 from schemas.subject import Subject
 from scorers.scorer import Transient, Verdict
+from streams.bench import Bench
 from streams.logic.configuration import Configuration
 from streams.logic.later import Terms, released
-from streams.score import Bench, scores
+from streams.score import scores
 from streams.verdict import outcome
 from tests.support.records import configured, entered, entry, version_of
 

@@ -10,7 +10,8 @@ import pytest
 from schemas.net_guard import networks
 from scorers.hosted.door import MOST_CONNECTIONS, open_door
 from scorers.hosted.egress import Egress
-from scorers.hosted.gateway import Gateway, Meter, Provider
+from scorers.hosted.gateway import Gateway
+from scorers.providers.caller import Caller, Meter, Provider
 
 NAMES = {
     "llm.test": ["127.0.0.1"],
@@ -32,7 +33,8 @@ def look_up(host: str, port: int) -> list[str]:
 @asynccontextmanager
 async def door(folder: Path, allowed: list[str], most_bytes: int = 1024) -> AsyncIterator[Path]:
     egress = Egress({"shop": allowed}, networks(["127.0.0.0/8"]), most_bytes, look_up)
-    async with Gateway(nobody) as gateway, open_door(folder / "door", Meter("shop", "s"), gateway, egress) as path:
+    gateway = Gateway(nobody, Caller())
+    async with open_door(folder / "door", Meter("shop", "s"), gateway, egress) as path:
         yield path
 
 
@@ -97,7 +99,8 @@ async def test_no_other_target_is(echo: int, tmp_path: Path, target: str, reason
 
 async def test_what_one_project_may_reach_another_may_not(echo: int, tmp_path: Path) -> None:
     egress = Egress({"shop": [f"llm.test:{echo}"]}, networks(["127.0.0.0/8"]), look_up=look_up)
-    async with Gateway(nobody) as gateway, open_door(tmp_path / "door", Meter("other", "s"), gateway, egress) as path:
+    gateway = Gateway(nobody, Caller())
+    async with open_door(tmp_path / "door", Meter("other", "s"), gateway, egress) as path:
         first, rest = await asked(path, f"CONNECT llm.test:{echo} HTTP/1.1")
     assert first == "HTTP/1.1 403 Forbidden"
     assert f'VEDETTE_EGRESS_ALLOW=\'{{"other": ["llm.test:{echo}"]}}\'' in rest.decode()

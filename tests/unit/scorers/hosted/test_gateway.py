@@ -11,10 +11,11 @@ import openai
 import pytest
 
 from schemas.net_guard import networks
-from scorers.hosted.allowance import Limits
 from scorers.hosted.door import open_door
 from scorers.hosted.egress import Egress
-from scorers.hosted.gateway import Gateway, Meter, Provider, Trouble
+from scorers.hosted.gateway import Gateway
+from scorers.providers.allowance import Limits
+from scorers.providers.caller import Caller, Meter, Provider, Trouble
 from streams.local.openai_standin import OpenAiCall, OpenAiReply, OpenAiStandIn
 
 KEY = "sk-canary-5f1e"
@@ -44,8 +45,8 @@ async def client(provider: Provider, folder: Path, meter: Meter, retries: int = 
 
     transport = httpx2.AsyncHTTPTransport(uds=str(folder / "door"))
     async with (
-        Gateway(providers, LOOPBACK) as gateway,
-        open_door(folder / "door", meter, gateway, Egress({})),
+        Caller(LOOPBACK) as caller,
+        open_door(folder / "door", meter, Gateway(providers, caller), Egress({})),
         openai.AsyncOpenAI(
             api_key="held-by-the-gateway", base_url="http://127.0.0.1:3128/openai/v1", max_retries=retries,
             http_client=openai.DefaultAsyncHttpxClient(transport=transport),

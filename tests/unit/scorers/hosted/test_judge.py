@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from schemas.subject import Subject
-from scorers.hosted.allowance import Allowance
 from scorers.hosted.channel import Answer, Died, Judged, Raised, TimedOut
-from scorers.hosted.gateway import Trouble
 from scorers.hosted.judge import Hosted, Refusing, verdict
-from scorers.hosted.ledger import Ledger
 from scorers.hosted.pool import Done, Key, Pool
+from scorers.providers.allowance import Allowance
+from scorers.providers.caller import Trouble
+from scorers.providers.ledger import Ledger
 from scorers.scorer import Permanent, Transient, Verdict
 from streams.runner_dir import runner_dir
 from streams.settings import Settings

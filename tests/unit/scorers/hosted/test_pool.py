@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from scorers.hosted.channel import Answer, Call, Died, Judged, Manifest, Raised, TimedOut, Unfinished
-from scorers.hosted.gateway import Trouble
 from scorers.hosted.pool import Key, Pool
 from scorers.hosted.turns import Terms
+from scorers.providers.caller import Trouble
 from scorers.scorer import Permanent, Transient
 
 GOOD, BAD = Key("shop", "good", "1"), Key("shop", "bad", "1")

@@ -165,3 +165,11 @@ def test_a_hosted_scorer_names_code_that_was_uploaded_to_its_project_or_to_all()
     for with_ in ({"bundle": "foreign"}, {"bundle": "none"}, {}, {"bundle": "own", "further": "x"}):
         with pytest.raises(InvalidDocuments, match="vedette upload_scorer"):
             checked([hosted(with_)], visible, configuration)
+
+
+def test_a_prompt_is_applied_and_a_setting_that_it_does_not_have_is_told() -> None:
+    polite = document("Scorer", "Polite", {"type": "prompt", "with": {"prompt": "Is {{output}} polite?"}})
+    assert results(Configuration(), polite) == ["created"]
+    odd = document("Scorer", "Odd", {"type": "prompt", "with": {"promt": "Is {{output}} polite?"}})
+    with pytest.raises(InvalidDocuments, match=r"with\.promt: no such setting; did you mean 'prompt'"):
+        checked([odd], visible)

@@ -187,3 +187,12 @@ def test_the_sdk_alone_says_what_brings_the_other_commands(tmp_path: Path) -> No
     assert [one.returncode for one in alone] == [2, 0, 0]
     assert "`vedette up` comes with the pipeline" in alone[0].stderr
     assert "usage: vedette" in alone[1].stdout
+
+
+def test_the_command_of_a_consumer_group_starts_a_process_for_it() -> None:
+    groups = {
+        "score-code": "score --class code",
+        "score-code-judge": "score --class code,judge",
+        "store-spans": "store",
+    }
+    assert {group: jobs.command_of(group) for group in groups} == groups

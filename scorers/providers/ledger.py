@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from scorers.hosted.allowance import Allowance
+from scorers.providers.allowance import Allowance
 
 EVERY_S = 2.0
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorers.hosted.allowance import DAY_S, Allowance, Limits
+from scorers.providers.allowance import DAY_S, Allowance, Limits
 
 
 def test_the_minute_is_any_sixty_seconds() -> None:

@@ -1,0 +1,1 @@
+"""Language models of providers that speak OpenAI's protocol: what may be asked, at what cost, with whose key."""
