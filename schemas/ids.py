@@ -7,12 +7,12 @@ import orjson
 
 def hashed(*fields: str) -> str:
     """Returns H(fields): blake2b-128 over length-prefixed fields in lower-case hex. The project always comes first."""
-    digest = blake2b(digest_size=16)
-    for field in fields:
-        data = field.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
-    return digest.hexdigest()
+    texts = [field.encode("utf-8", "surrogatepass") for field in fields]
+    return blake2b(b"".join(map(_with_length, texts)), digest_size=16).hexdigest()
+
+
+def _with_length(data: bytes) -> bytes:
+    return len(data).to_bytes(8, "big") + data
 
 
 def record_key(*parts: object) -> bytes:

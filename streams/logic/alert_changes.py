@@ -87,6 +87,14 @@ def sent_before(outbox: Iterable[Sent], cause: str) -> tuple[AlertChange, ...]:
     return tuple(sent.change for sent in outbox if sent.cause == cause)
 
 
+def by_cause(outbox: Iterable[Sent]) -> dict[str, tuple[AlertChange, ...]]:
+    """Returns the changes that went out, by what `sent_before` asks for."""
+    found: dict[str, tuple[AlertChange, ...]] = {}
+    for sent in outbox:
+        found[sent.cause] = (*found.get(sent.cause, ()), sent.change)
+    return found
+
+
 def outbox_kept(outbox: list[Sent], spec: RuleSpec, now: int) -> tuple[Sent, ...]:
     """Returns the recent part of an outbox. The newest change stays, however old: what ends its alert is told like it."""
     kept_from = now - max(spec.cooldown, OUTBOX_KEPT_MS)

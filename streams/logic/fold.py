@@ -67,6 +67,7 @@ class _Fold:
         self.fired_at = sorted(firing.at for firing in before.firings)
         self.open, self.suppressed = before.open, before.suppressed
         self.outbox = list(before.outbox)
+        self.sent = alert_changes.by_cause(before.outbox)
         self.changes: list[AlertChange] = []
         self.why: Counter[str] = Counter()
         self.changed = False
@@ -75,7 +76,7 @@ class _Fold:
         """Folds one subject and notes what it did."""
         entry = evaluated.ingested_at, subject_hash(evaluated.subject_kind, evaluated.subject_id)
         cause = self.form.cause(entry[1], evaluated.matched)
-        again = alert_changes.sent_before(self.before.outbox, cause)
+        again = self.sent.get(cause, ())
         self.changes += again
         reason = "duplicate" if again else self._refused(entry, evaluated.matched)
         self.why[reason or self._counted(evaluated, entry, cause)] += 1

@@ -7,6 +7,7 @@ import pytest
 
 from schemas.documents.rule import RuleSpec
 from sinks.clickhouse.client import ClickHouse, connect
+from sinks.clickhouse.evaluations import evaluations
 from sinks.clickhouse.migrate import migrate
 from streams.history.backtest import summary
 from streams.history.over_scores import backtest
@@ -16,7 +17,7 @@ from tests.bench.figures import told as figure
 pytestmark = [pytest.mark.bench, pytest.mark.integration]
 
 SCORES = 10_000_000
-FAILING = 10
+FAILING = 20
 """One of so many fails."""
 AGENTS = 50
 AT_ONCE = 250_000
@@ -59,8 +60,11 @@ def test_ten_million_scores(server: ClickHouse) -> None:
     began = time.perf_counter()
     read = sum(len(block[0]) for block in server.column_blocks(READ))
     reading_s = time.perf_counter() - began
-    began = time.perf_counter()
     rule = RuleVersion("shop", "rude", "v", RuleSpec.model_validate(RULE), effective_at=since)
+    began = time.perf_counter()
+    asked = sum(len(block[0]) for block in evaluations(server, "shop", rule.spec, since, until))
+    asking_s = time.perf_counter() - began
+    began = time.perf_counter()
     play = backtest(server, rule, since, until, lambda _: None)
     folding_s = time.perf_counter() - began
     assert read == SCORES
@@ -72,6 +76,7 @@ def test_ten_million_scores(server: ClickHouse) -> None:
         [folding_s],
         [reading_s],
         scores=SCORES,
-        matches=play.evaluated,
+        matches=asked,
+        of_that_the_query_s=round(asking_s, 1),
         firings=summary(play)["alerts"],
     )
