@@ -179,12 +179,13 @@ def _group_names(spec: RuleSpec) -> list[str]:
 
 
 def _one_by_one(spec: RuleSpec, rows: str) -> str:
-    """Each subject, or its trace in its place; whoever folds them counts each once."""
-    of_trace = "r.trace != ''" if spec.per == "trace" else "0"
-    groups = "".join(f", any(r.{name}) AS {name}" for name in _group_names(spec))
+    """Each subject, or its trace in its place; whoever folds them counts each once. Of several conditions any one may hold."""
+    of_trace, several = "r.trace != ''" if spec.per == "trace" else "0", len(spec.when.conditions) > 1
+    groups = "".join(f", {f'any(r.{name})' if several else f'r.{name}'} AS {name}" for name in _group_names(spec))
+    matched = "max(r.matched)" if several else "r.matched"
     return (
         f"SELECT r.at AS at, if({of_trace}, 'trace', r.kind) AS kind, if({of_trace}, r.trace, r.id) AS id, "
-        f"max(r.matched) AS matched{groups} FROM ({rows}) AS r GROUP BY r.at, r.kind, r.id, r.trace"
+        f"{matched} AS matched{groups} FROM ({rows}) AS r" + " GROUP BY r.at, r.kind, r.id, r.trace" * several
     )
 
 

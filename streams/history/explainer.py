@@ -14,6 +14,7 @@ from schemas.score import Score
 from schemas.subject import Subject, subject_of_example, subject_of_span
 from sinks.clickhouse import subjects
 from sinks.clickhouse.client import ClickHouse
+from streams.cli.alerts import clock
 from streams.history import why
 from streams.history.recorded import Topics
 from streams.history.why import Line
@@ -81,7 +82,7 @@ class Explainer:
 
     def _subject(self, subject: Subject, at: int, example: Example | None) -> Iterator[Line]:
         about = f"{subject.kind} {subject.subject_id}"
-        yield Line("store", about, f"came in at {why.clock(at)}, agent {subject.agent or '(none)'}")
+        yield Line("store", about, f"came in at {clock(at)}, agent {subject.agent or '(none)'}")
         yield from why.sampled(subject, scorers(self.configuration, self.project, at), example)
         scores = subjects.scores(self.clickhouse, self.project, subject.subject_id)
         yield from why.judged(scores)

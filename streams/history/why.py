@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import orjson
 
@@ -15,6 +14,7 @@ from schemas.rule_state import RuleState, unpack_subjects
 from schemas.score import Score
 from schemas.subject import Subject
 from sinks.message import in_words
+from streams.cli.alerts import clock
 from streams.logic.conditions import Observed, group_key, group_of, passes, satisfied
 from streams.logic.in_effect import Scorers
 from streams.logic.rules import RuleVersion
@@ -163,11 +163,6 @@ def standing(rule: RuleVersion, group: Sequence[str], state: RuleState | None, n
         ends = clock(state.matched_at + spec.resolve_after_ms)
         said = f"alert {state.open.alert_id} is {state.open.state}; without a match it resolves at {ends}"
         yield Line("count", about, said)
-
-
-def clock(ms: int) -> str:
-    """Returns a time in milliseconds as ISO text in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def group_of_text(rule: RuleVersion, text: str) -> tuple[str, ...]:
