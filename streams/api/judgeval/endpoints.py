@@ -1,7 +1,7 @@
 """Every call of judgeval's that the api answers: generation A at the root, B below a project's id."""
 
 from streams.api.app import Endpoint
-from streams.api.judgeval import datasets, experiments, prompts, scorers, traces
+from streams.api.judgeval import bundles, datasets, experiments, prompts, scorers, traces
 from streams.api.judgeval.wire import endpoints
 
 P = "/v1/projects/{project}"
@@ -13,6 +13,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *endpoints("POST", "/fetch_scorers", "prompt scorers", scorers.fetch, "develop", scorers.NAMES),
     *endpoints("GET", f"{P}/scorers", "prompt scorers", scorers.fetch, "develop"),
     *endpoints("GET", f"{P}/scorers/{{name}}/exists", "is there a prompt scorer", scorers.exists, "develop"),
+    *endpoints("POST", f"{P}/scorers/custom/bundle", "keep a bundle of one file", bundles.upload, "upload"),
     *endpoints("GET", f"{P}/scorers/custom/{{name}}/exists", "is there a scorer that is code", scorers.custom_exists, "develop"),
     *endpoints("POST", "/fetch_experiment_run", "results of an experiment", experiments.fetch, "read", experiments.RUN),
     *endpoints("GET", f"{P}/experiments/{{run_id}}", "results of an experiment", experiments.fetch, "read"),
