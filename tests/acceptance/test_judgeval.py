@@ -223,13 +223,15 @@ print("datasets and prompts as they should be")
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[str]:
+    """The provider of the agents, and of the scorers that judge them."""
     with answering(chat("Your package is out for delivery.", cached=5)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running(Path(tmp_path_factory.mktemp("judgeval")) / "data") as system:
+def system(tmp_path_factory: pytest.TempPathFactory, model: str) -> Iterator[System]:
+    provider = {"OPENAI_API_KEY": "sk-local", "OPENAI_BASE_URL": model}
+    with running(Path(tmp_path_factory.mktemp("judgeval")) / "data", **provider) as system:
         yield system
 
 
@@ -343,7 +345,7 @@ def test_a_current_release_carries_its_evaluations_in_spans(system: System, mode
     until(lambda: any(later.scorer == "Politeness" for later in waiting(system)))
 
 
-def test_code_is_uploaded_by_the_command_line_and_found_by_the_project_of_the_key(
+def test_code_that_the_command_line_uploads_judges_what_waited_for_it(
     system: System, model: str, tmp_path: Path
 ) -> None:
     programs = installed(SEED, tmp_path)
@@ -360,6 +362,11 @@ def test_code_is_uploaded_by_the_command_line_and_found_by_the_project_of_the_ke
     system.apply(MENTIONS)
     (tmp_path / "offline.py").write_text(OFFLINE)
     assert run(system, model, tmp_path, programs / "python", "offline.py", key=key).count("as it should be") == 6
+    verdict = "SELECT outcome, value, reason FROM scores FINAL WHERE project = 'customer_service' AND scorer = 'Package Inquiry Scorer' AND origin = 'online'"
+    until(lambda: len(system.select(verdict)) == 1)
+    assert system.select(verdict) == [
+        {"outcome": "fail", "value": 0, "reason": "Response doesn't adequately address package inquiry"}
+    ]  # the model's answer is not YES
 
 
 def test_a_wrong_key_leaves_the_program_running(system: System, model: str, tmp_path: Path) -> None:

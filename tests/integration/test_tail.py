@@ -88,8 +88,13 @@ def test_a_filter_that_no_record_can_answer_is_wrong_usage(shop: Installation) -
 def following(installation: Installation, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [*COMMAND, "tail", *arguments], cwd=installation.directory, env=environment(installation),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_hears_control_c,  # noqa: PLW1509
     )  # fmt: skip
+
+
+def _hears_control_c() -> None:
+    """Who runs the tests in the background has children that ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_it_follows_until_control_c_and_leaves_without_a_word(shop: Installation) -> None:
