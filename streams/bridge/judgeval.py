@@ -43,7 +43,7 @@ _OWN = re.compile(r"/(v1/projects|projects|add_to_run_eval_queue|evaluate|datase
 _PASSED_ON = re.compile(
     r"/(upload_custom_scorer|scorer_exists|save_scorer|fetch_scorers|fetch_experiment_run|add_to_run_eval_queue/traces)"
     r"|/datasets/(create|insert_examples|pull|pull_all)_for_judgeval|/prompts/(insert|tag|untag|fetch|get_prompt_versions)"
-    r"|/v1/projects/[^/]+/(eval-queue/traces|scorers(/[^/]+/exists|/custom/[^/]+/exists)?|experiments/[^/]+|datasets(/[^/]+(/\w+)?)?"
+    r"|/v1/projects/[^/]+/(eval-queue/traces|scorers(/[^/]+/exists|/custom/[^/]+/exists|/custom/bundle)?|experiments/[^/]+|datasets(/[^/]+(/\w+)?)?"
     r"|prompts(/[^/]+(/\w+)?)?)"
 )
 
