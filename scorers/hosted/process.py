@@ -5,6 +5,7 @@ import fcntl
 import math
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -37,7 +38,8 @@ class Launch:
     uid: int | None
     group: Group | None
     info: int
-    """Where the tier tells `"child-pid": N`, the first process of the pid namespace: when it ends, all of it ends."""
+    """Where the tier tells `"child-pid": N`, the first process of the pid namespace: when it ends, all of it ends. Is it a child
+    of this process, it stands for the sandbox from then on."""
     scratch: Path | None = None
     """A folder of the tier's own, which the sandbox cannot see."""
 
@@ -52,14 +54,15 @@ class Process:
         self._slots = slots
         self._loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[int] = self._loop.create_future()
-        self._pidfd = os.pidfd_open(popen.pid)
-        self._loop.add_reader(self._pidfd, self._reap)
         self._killing: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int:
+        self._inner: int | None = None
+        self.pid = popen.pid
         """Of the outermost process, as the host sees it."""
-        return self._popen.pid
+        self._watch()
+
+    def _watch(self) -> None:
+        self._pidfd = os.pidfd_open(self.pid)
+        self._loop.add_reader(self._pidfd, self._reap)
 
     @property
     def ended(self) -> bool:
@@ -68,7 +71,18 @@ class Process:
     def _reap(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self._exited.set_result(_exit_code(self._popen.wait()))
+        if self.pid != self._popen.pid:
+            self._exited.set_result(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
+        elif (inner := self._first_inside()) and _parent(inner) == os.getpid():
+            self._popen.wait()
+            self.pid = inner
+            self._watch()
+        else:
+            self._exited.set_result(_exit_code(_reaped(self._popen)))
+
+    def _first_inside(self) -> int | None:
+        self._inner = self._inner or _child(self._launch.info)
+        return self._inner
 
     async def exit(self, within_s: float) -> int | None:
         """Returns the exit code (negative: a signal), None if it still runs after `within_s`."""
@@ -92,19 +106,29 @@ class Process:
             self._end()
             if await self.exit(within_s=1.0) is None:
                 with suppress(ProcessLookupError):
-                    os.killpg(self.pid, signal.SIGKILL)
+                    os.killpg(os.getpgid(self.pid), signal.SIGKILL)
                 await self._exited
-        await self._loop.run_in_executor(_spawner, clear, self._launch, self._slots)
+        await self._loop.run_in_executor(None, clear, self._launch, self._slots)
         self.log.close()
 
     def _end(self) -> None:
         """The inner end first: its parent reaps it, so that no orphan is left to the host's init."""
-        inner = _child(self._launch.info)
+        inner = self._first_inside()
         with suppress(OSError):
-            if inner and _parent(inner) == self.pid:
+            if inner and _parent(inner) in (self.pid, os.getpid()):
                 os.kill(inner, signal.SIGKILL)
             else:
                 os.killpg(self.pid, signal.SIGKILL)
+
+
+def _reaped(popen: subprocess.Popen[bytes]) -> int:
+    """Reaps the outermost process, and what it forked and could not tell of any more: that dies with its group."""
+    with suppress(OSError):
+        os.killpg(popen.pid, signal.SIGKILL)  # its number is its own until it is reaped
+    code = popen.wait()
+    with suppress(ChildProcessError):
+        os.waitpid(-popen.pid, 0)
+    return code
 
 
 def clear(launch: Launch, slots: Slots | None) -> None:
@@ -232,7 +256,12 @@ def _child(info: int) -> int | None:
 
 
 def _parent(pid: int) -> int:
-    return int(Path("/proc", str(pid), "stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[1])
+    """Returns the parent of a process, 0 if it is gone."""
+    try:
+        stat = Path("/proc", str(pid), "stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return int(stat.rpartition(") ")[2].split()[1])
 
 
 def _ready(fd: int) -> bytes:
@@ -256,12 +285,25 @@ def tried(launch: Launch, slots: Slots | None) -> str:
     reading, writing = os.pipe()
     failed = ""
     try:
-        code = _spawner.submit(_started, launch, writing).result(TRIAL_S).wait(TRIAL_S)
+        popen = _spawner.submit(_started, launch, writing).result(TRIAL_S)
+        _ended(popen.pid)
+        code = _reaped(popen)
+        if (inner := _child(launch.info)) and _parent(inner) == os.getpid():
+            _ended(inner)
+            code = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
         failed = "" if code == 0 else _ready(reading).decode("utf-8", "replace") or f"it ended with {code}"
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, TimeoutError) as error:
         failed = str(error)
     finally:
         for fd in (reading, writing, *launch.fds):
             os.close(fd)
         clear(launch, slots)
     return failed
+
+
+def _ended(pid: int) -> None:
+    """Waits until a child has ended; one that takes too long is."""
+    pidfd = os.pidfd_open(pid)
+    if not select.select([pidfd], [], [], TRIAL_S)[0]:
+        os.kill(pid, signal.SIGKILL)
+    os.close(pidfd)

@@ -4,22 +4,37 @@ As a program, `python -I -S -B door.py DOOR PATHS MODULE ARG…` opens the door 
 `sys.path`: how requirements are installed.
 """
 
-import asyncio
-import runpy
+from __future__ import annotations
+
+import select
+import socket
 import sys
 import threading
 
-PORT = 3128
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+
+ADDRESS = ("127.0.0.1", 3128)
 
 
 def open_door(path: str) -> None:
-    """Serves in a thread of its own; returns once connections are taken."""
-    ready = threading.Event()
-    threading.Thread(target=lambda: asyncio.run(_serve(path, ready)), daemon=True).start()
-    ready.wait(10)
+    """Takes connections from now on, in a thread of its own."""
+    listening = socket.create_server(ADDRESS, backlog=100)
+    threading.Thread(target=_wait, args=(path, listening), daemon=True).start()
 
 
-async def _serve(path: str, ready: threading.Event) -> None:
+def _wait(path: str, listening: socket.socket) -> None:
+    """Imports asyncio when somebody knocks: most scorers never do, and it would double the memory of an idle sandbox."""
+    select.select([listening], [], [])
+    import asyncio
+
+    asyncio.run(_serve(path, listening))
+
+
+async def _serve(path: str, listening: socket.socket) -> None:
+    import asyncio
+
     async def through(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             host = await asyncio.open_unix_connection(path)
@@ -28,8 +43,7 @@ async def _serve(path: str, ready: threading.Event) -> None:
             return
         await asyncio.gather(_pump(reader, host[1]), _pump(host[0], writer))
 
-    async with await asyncio.start_server(through, "127.0.0.1", PORT) as server:
-        ready.set()
+    async with await asyncio.start_server(through, sock=listening) as server:
         await server.serve_forever()
 
 
@@ -50,4 +64,6 @@ if __name__ == "__main__":
         open_door(door)
     sys.path.extend(filter(None, paths.split(":")))
     sys.argv = [module, *sys.argv[4:]]
+    import runpy
+
     runpy.run_module(module, run_name="__main__", alter_sys=True)

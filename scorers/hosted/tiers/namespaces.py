@@ -14,7 +14,7 @@ TMP_FILES = 4096
 
 @dataclass(frozen=True)
 class Namespaces:
-    """As bubblewrap, by unshare(2); it costs one more small Python for each sandbox."""
+    """As bubblewrap, by unshare(2)."""
 
     cgroup: bool = True
     name: str = "namespaces"
