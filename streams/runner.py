@@ -29,7 +29,8 @@ from scorers.hosted.bundle import Bundle
 from scorers.hosted.egress import Egress
 from scorers.hosted.gateway import Gateway
 from scorers.hosted.judge import Hosted, Refusing
-from scorers.hosted.pool import Key, Pool
+from scorers.hosted.line import Key
+from scorers.hosted.pool import Pool
 from scorers.hosted.rooms import Rooms
 from scorers.hosted.sandbox import Limits, Sandbox
 from scorers.hosted.turns import Terms

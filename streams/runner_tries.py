@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from schemas.documents.scorer import ScorerSpec
 from schemas.subject import Subject
 from scorers.hosted.judge import Hosted, Refusing, verdict
-from scorers.hosted.pool import Done
+from scorers.hosted.line import Done
 from scorers.scorer import Permanent, Transient, Verdict
 from streams.settings import Settings
 from streams.verdict import outcome

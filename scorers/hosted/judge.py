@@ -7,7 +7,8 @@ import orjson
 
 from schemas.subject import Subject
 from scorers.hosted.channel import Answer, Call, Died, Judged, Raised, TimedOut
-from scorers.hosted.pool import Done, Key, Pool
+from scorers.hosted.line import Done, Key
+from scorers.hosted.pool import Pool
 from scorers.scorer import Permanent, Transient, Verdict
 
 NO_GATEWAY = "needs a sandbox tier with a gateway"

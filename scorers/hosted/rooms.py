@@ -12,7 +12,7 @@ from scorers.hosted.bundle import Bundle
 from scorers.hosted.egress import Egress
 from scorers.hosted.gateway import Gateway
 from scorers.hosted.install import SHIM
-from scorers.hosted.pool import Key
+from scorers.hosted.line import Key
 from scorers.hosted.sandbox import Cell, Limits, Room, Sandbox
 from scorers.providers.caller import Meter, Trouble
 from scorers.scorer import Transient

@@ -16,7 +16,8 @@ from scorers.hosted.channel import Call, Judged
 from scorers.hosted.egress import Egress
 from scorers.hosted.gateway import Gateway
 from scorers.hosted.index import Index
-from scorers.hosted.pool import Key, Pool
+from scorers.hosted.line import Key
+from scorers.hosted.pool import Pool
 from scorers.hosted.rooms import Rooms
 from scorers.hosted.sandbox import Limits
 from scorers.hosted.turns import Terms

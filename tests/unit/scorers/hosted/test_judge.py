@@ -7,7 +7,8 @@ import pytest
 from schemas.subject import Subject
 from scorers.hosted.channel import Answer, Died, Judged, Raised, TimedOut
 from scorers.hosted.judge import Hosted, Refusing, verdict
-from scorers.hosted.pool import Done, Key, Pool
+from scorers.hosted.line import Done, Key
+from scorers.hosted.pool import Pool
 from scorers.providers.allowance import Allowance
 from scorers.providers.caller import Trouble
 from scorers.providers.ledger import Ledger

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from scorers.hosted.channel import Answer, Call, Died, Judged, Manifest, Raised, TimedOut, Unfinished
-from scorers.hosted.pool import Key, Pool
+from scorers.hosted.line import Key
+from scorers.hosted.pool import Pool
 from scorers.hosted.turns import Terms
 from scorers.providers.caller import Trouble
 from scorers.scorer import Permanent, Transient
