@@ -16,7 +16,7 @@ from schemas.documents import KINDS
 from schemas.rule import CommandAction
 from sinks.sink import Permanent
 from streams import destinations
-from streams.api import commands, dataset_endpoints, documents, keys, readers, scorers, send_test, status
+from streams.api import commands, dataset_endpoints, documents, keys, readers, scorer_endpoints, send_test, status
 from streams.api.app import Answer, Call, Endpoint, Handler, openapi
 from streams.api.errors import Refused
 from streams.api.publish import append, in_effect
@@ -263,6 +263,6 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/status", "projects, topics, lag", get_status, "read"),
     Endpoint("GET", "/api/v1/destinations/check", "whether destinations could be told", check_destinations, "admin", ("project",)),
     Endpoint("POST", "/api/v1/destinations/{name}/test", "send a test message", test_destination, "admin", ("project",)),
-    *scorers.ENDPOINTS,
+    *scorer_endpoints.ENDPOINTS,
     Endpoint("GET", "/api/v1/openapi.json", "this description", get_openapi, "read"),
 )  # fmt: skip

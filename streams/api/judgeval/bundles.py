@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from streams.api import scorers as uploads
+from streams.api import uploads
 from streams.api.app import Call
 from streams.api.errors import Refused
 from streams.api.judgeval.wire import Told, project_of

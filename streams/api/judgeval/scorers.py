@@ -9,12 +9,12 @@ from schemas.config import ConfigEntry
 from schemas.documents.base import Metadata
 from schemas.documents.scorer import Scorer, ScorerSpec
 from scorers.registry import prompt
-from streams.api import documents
-from streams.api import scorers as uploads
+from streams.api import documents, uploads
 from streams.api.app import Call
 from streams.api.errors import Refused
 from streams.api.judgeval.wire import Told, project_of
 from streams.api.publish import append, in_effect
+from streams.api.scorers import where
 from streams.logic.configuration import Configuration, Versioned
 
 
@@ -67,7 +67,7 @@ async def upload(call: Call) -> Any:
         overwrite=bool(sent.overwrite),
     )
     kept = await uploads.keep(call, project, given)
-    message = f"{kept['result']}: version {kept['version']} of scorer {kept['name']!r} in {uploads.where(project)}"
+    message = f"{kept['result']}: version {kept['version']} of scorer {kept['name']!r} in {where(project)}"
     return {"scorer_name": sent.scorer_name, "status": "success", "message": "\n".join([message, *kept["notes"]])}
 
 

@@ -6,7 +6,8 @@ from schemas.config import ConfigEntry
 from schemas.documents.base import canonical_spec
 from schemas.documents.bundle import BundleSpec, Described
 from schemas.documents.scorer import ScorerSpec
-from streams.api.scorers import THRESHOLD, TIMEOUT_S, bundle_of, next_version
+from streams.api.scorers import bundle_of
+from streams.api.uploads import THRESHOLD, TIMEOUT_S, next_version
 from streams.logic.configuration import Configuration, Versioned
 
 BUNDLE = BundleSpec(code="code", manifest=Described(class_name="Mine", scorer="Mine", threshold=0.8))
