@@ -12,19 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Protocol
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.codec import UnknownSchema, encode
+from schemas.codec import UnknownSchema
 from schemas.record import Record
 from schemas.topics import Topic
 from sinks.sink import Transient
 from streams import garbage, kafka, observe, schema_topic, topics
+from streams.keeper import Holder, Keeper
 from streams.reader import Reader, TooManyUnreadable
-from streams.records import PARTITION_UA, Handle, Out, Reads, Received, dead_letter
+from streams.records import Handle, Out, Reads, Received, dead_letter
 from streams.settings import Settings
+from streams.sync_producer import SyncProducer
 
 log = structlog.get_logger()
 
@@ -32,34 +33,6 @@ BATCH_BYTES = 32 * 1024 * 1024
 """A batch ends here even when it may have more records: memory stays flat while a job catches up."""
 STEP = 200
 """Records per call of librdkafka, after which the bytes are counted."""
-
-
-class Keeper(Protocol):
-    """State that goes with the partitions of a topic that a job reads."""
-
-    def restore(self, partition: int) -> None:
-        """Called when a partition has come, before its first record is handled."""
-        ...
-
-    def release(self, partition: int) -> None:
-        """Called when a partition has gone; nothing of it is in flight."""
-        ...
-
-    def changed(self) -> Iterable[Out]:
-        """Returns what has to be kept of the batch that was just handled; written when the batch's own records are acknowledged."""
-        ...
-
-    def due(self, partitions: Iterable[int]) -> Iterable[Out]:
-        """Returns what the job has to write by itself now. Called between batches, at least every half second."""
-        ...
-
-
-class Holder(Keeper, Protocol):
-    """State whose changelog is the topic itself."""
-
-    def held(self, partition: int) -> int | None:
-        """Returns from where a partition has to be read again after a restart, as `Loop.held` does."""
-        ...
 
 
 @dataclass
@@ -108,8 +81,8 @@ class Loop:
 
         """
         self.wait()
-        self._producer: Producer = kafka.producer(self.settings)
-        schema_topic.publish(self.settings, self._producer, *self.writes)
+        self._producer = SyncProducer(self.settings, self.job, self.health.turn)
+        schema_topic.publish(self.settings, self._producer.producer, *self.writes)
         self._consumer: Consumer = kafka.consumer(
             self.settings,
             kafka.group_name(self.settings, self.job),
@@ -162,7 +135,7 @@ class Loop:
         self.health.turn()
         messages = self._poll()
         for topic, keeper in self._keepers.items() if self._kept else ():
-            self._write(keeper.due(sorted(partition for of, partition in self._kept if of is topic)))
+            self._producer.write(keeper.due(sorted(partition for of, partition in self._kept if of is topic)))
         if not messages:
             return
         with observe.BATCH_SECONDS.labels(self.job).time():
@@ -203,9 +176,9 @@ class Loop:
                 before, after = self._parted(messages)
                 self._outcome(self._read(before, in_full=in_full)[0])
                 batch, unreadable = self._read(after, in_full=in_full)
-                self._write([*unreadable, *self._outcome(batch)])
+                self._producer.write([*unreadable, *self._outcome(batch)])
                 for keeper in self._keepers.values():
-                    self._write(keeper.changed())
+                    self._producer.write(keeper.changed())
                 return
             except (Transient, UnknownSchema) as failure:
                 observe.RETRIES.labels(self.job).inc()
@@ -229,7 +202,7 @@ class Loop:
         try:
             return self._reader.read(messages, in_full=in_full)
         except TooManyUnreadable as error:
-            self._write(error.letters)
+            self._producer.write(error.letters)
             raise
 
     def _outcome(self, batch: Sequence[Received]) -> list[Out]:
@@ -245,36 +218,6 @@ class Loop:
                 middle = len(batch) // 2
                 return self._outcome(batch[:middle]) + self._outcome(batch[middle:])
             return [dead_letter(self.job, batch[0], error)]
-
-    def _write(self, outs: Iterable[Out]) -> None:
-        """Produces and returns when the broker has acknowledged everything."""
-        for out in outs:
-            self._produce(out)
-        while self._producer.flush(5):
-            self.health.turn()
-            log.warning("waiting for Kafka's acks", records=len(self._producer))
-
-    def _produce(self, out: Out) -> None:
-        value = encode(out.value) if isinstance(out.value, Record) else out.value
-        partition = PARTITION_UA if out.partition is None else out.partition
-        while True:
-            try:
-                self._producer.produce(
-                    kafka.topic_name(self.settings, out.topic),
-                    key=out.key,
-                    value=value,
-                    headers=list(out.headers),
-                    partition=partition,
-                    on_delivery=self._acknowledged,
-                )
-                return
-            except BufferError:
-                self._producer.poll(0.5)
-
-    def _acknowledged(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            raise KafkaException(error)  # the job ends at the last commit and is started again
-        observe.PRODUCED.labels(self.job, message.topic()).inc()
 
     def _wait(self, messages: list[Message], seconds: float) -> list[Message]:
         """Keeps the partitions while nothing is read, and returns the messages whose partitions are still ours."""
