@@ -1,4 +1,4 @@
-"""The one Faust set-up: settings that do not lose records, acks in offset order, an end with noise when it stands still.
+"""The one Faust job: records into agents, acks in offset order, an end with noise when it stands still.
 
 Faust commits past in-flight offsets and acks events whose agent raised. So every event is taken with `noack()`, its body never
 raises, and it is acked by us: in offset order per partition, from callbacks, once everything that it caused is acknowledged by the
@@ -7,14 +7,10 @@ broker.
 
 import asyncio
 import os
-import ssl
-import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -23,14 +19,16 @@ from confluent_kafka import KafkaException
 from faust.types import TP, AppT, EventT
 
 from schemas.codec import Schemas, Undecodable, UnknownSchema
-from schemas.record import MAX_RECORD_BYTES, Record
+from schemas.record import Record
 from schemas.topics import Topic
 from sinks.sink import Transient
 from streams import garbage, kafka, observe, schema_topic, topics
 from streams.async_producer import AsyncProducer
 from streams.config_feed import ConfigFeed
+from streams.faust_acks import RESTART, Acks
+from streams.faust_settings import faust_app
 from streams.logic.configuration import Configuration
-from streams.logic.offsets import InFlight, OffsetTracker
+from streams.logic.offsets import InFlight
 from streams.records import Out, Reads, Received, dead_letter, too_many_unreadable
 from streams.settings import Settings
 
@@ -41,98 +39,6 @@ Parts = Callable[[Received], list[Received]]
 
 WEDGED_AFTER_S = 120
 """A worker that has had no partition to work on, or is still recovering, for this long starts again."""
-RESTART = 70
-"""Exit code of a job that must start again from its last commit."""
-
-
-def faust_app(job: str, settings: Settings, **further: Any) -> AppT:
-    """Returns a Faust app with our settings; its id is the consumer group."""
-    return faust.App(
-        kafka.group_name(settings, job),
-        broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
-        broker_credentials=_credentials(settings),
-        store="memory://",
-        key_serializer="raw",
-        value_serializer="raw",
-        datadir=str(Path(tempfile.gettempdir()) / "vedette-faust"),  # it asks for one; nothing of ours is kept there
-        origin=None,
-        processing_guarantee="at_least_once",
-        web_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=MAX_RECORD_BYTES,
-        producer_acks=-1,
-        producer_linger=0.005,
-        producer_max_request_size=MAX_RECORD_BYTES,
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=2.0,
-        broker_commit_interval=1.0,
-        broker_max_poll_interval=300.0,
-        stream_wait_empty=True,
-        stream_buffer_maxsize=512,
-        table_standby_replicas=0,
-        **further,
-    )
-
-
-def _credentials(settings: Settings) -> Any:
-    """Returns the same SASL and TLS settings as librdkafka's, in Faust's form."""
-    given = {name.lower().replace("_", "."): value for name, value in settings.kafka.items()}
-    protocol = given.get("security.protocol", "PLAINTEXT").upper()
-    context = ssl.create_default_context(cafile=given.get("ssl.ca.location")) if protocol.endswith("SSL") else None
-    if context and "ssl.certificate.location" in given:
-        context.load_cert_chain(
-            given["ssl.certificate.location"], given.get("ssl.key.location"), given.get("ssl.key.password")
-        )
-    if protocol.startswith("SASL"):
-        mechanism = given.get("sasl.mechanism", given.get("sasl.mechanisms", "PLAIN"))
-        return faust.SASLCredentials(
-            username=given.get("sasl.username"),
-            password=given.get("sasl.password"),
-            ssl_context=context,
-            mechanism=mechanism,
-        )
-    return faust.SSLCredentials(context=context) if context else None
-
-
-class Acks:
-    """Acks events in offset order per partition, each when everything it caused is acknowledged."""
-
-    def __init__(self, most: int = 2000) -> None:
-        self._trackers: dict[TP, OffsetTracker[EventT]] = defaultdict(OffsetTracker)
-        self._room = asyncio.Semaphore(most)
-        self.finished = 0
-
-    async def start(self, event: EventT) -> InFlight[EventT]:
-        """Notes an event; waits while too many are in flight."""
-        await self._room.acquire()
-        return self._trackers[event.message.tp].start(event)
-
-    def when(self, entry: InFlight[EventT], futures: Iterable["asyncio.Future[Any]"]) -> None:
-        """Acks the event once these futures are done; returns at once."""
-        tracker, waiting = self._trackers[entry.event.message.tp], list(futures)
-        tracker.more(entry, len(waiting))
-        for future in waiting:
-            future.add_done_callback(lambda done: self._done(tracker, entry, done))
-        self._done(tracker, entry, None)
-
-    def _done(
-        self, tracker: OffsetTracker[EventT], entry: InFlight[EventT], future: "asyncio.Future[Any] | None"
-    ) -> None:
-        if future is not None and (future.cancelled() or future.exception()):
-            log.critical("a record was not acknowledged", topic=entry.event.message.topic)
-            os._exit(RESTART)
-        if entry.pending == 1:
-            self._room.release()
-        for event in tracker.done(entry):
-            event.ack()
-            self.finished += 1
-
-    def forget(self, revoked: Iterable[TP]) -> None:
-        """Drops the order of partitions that are not ours any more; their new owner repeats what was not committed."""
-        for tp in revoked:
-            self._trackers.pop(tp, None)
 
 
 class FaustJob:

@@ -12,7 +12,8 @@ from schemas.codec import encode
 from schemas.example import Example
 from schemas.topics import Topic
 from sinks.sink import Transient
-from streams.faust_app import RESTART, Acks, FaustJob, raw
+from streams.faust_acks import RESTART, Acks
+from streams.faust_app import FaustJob, raw
 from streams.records import Out, Received
 from streams.settings import Settings
 
