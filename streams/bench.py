@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import orjson
 
@@ -14,7 +15,10 @@ from scorers.scorer import Scorer
 from streams.logic.configuration import Configuration, Versioned
 
 MOST = 4096
-"""Scorers that are kept: requests may bring models and options of their own."""
+"""Scorers that are kept: requests may bring thresholds, models and options of their own."""
+
+Own = Literal["threshold", "model", "options"]
+"""What a request may name for itself."""
 
 
 @dataclass
@@ -50,6 +54,8 @@ class Bench:
     """The scorers of this worker, made once per version."""
 
     make: Make = built_in
+    heeds: tuple[Own, ...] = ()
+    """What of a request's own its scorers judge by; `make` finds it in `with`."""
     _ready: dict[tuple[str, ...], Ready] = field(default_factory=dict)
     _enabled: dict[Versioned, bool] = field(default_factory=dict)
 
@@ -60,12 +66,13 @@ class Bench:
             LookupError: there is none, or it is disabled now; the text says what to do.
             ValueError: its document cannot be built.
         """
-        key = (project, pair.scorer, pair.base_version, pair.model, pair.options)
+        key = (project, pair.scorer, pair.base_version, *(str(getattr(pair, name)) for name in self.heeds))
         newest = configuration.newest("Scorer", project, pair.scorer)
         if newest and not self._is_enabled(newest):
             raise LookupError(f"scorer {pair.scorer!r} is disabled: apply its document with `enabled: true`")
         if key not in self._ready:
-            spec = _with_own(_spec(configuration, project, pair), pair)
+            spec = _spec(configuration, project, pair)
+            spec = spec.model_copy(update={"with_": spec.with_ | _own(pair, self.heeds)})
             if len(self._ready) >= MOST:
                 self._ready.clear()
             self._ready[key] = self.make(spec, project, pair.scorer, configuration)
@@ -86,9 +93,8 @@ def _spec(configuration: Configuration, project: str, pair: Pair) -> ScorerSpec:
     return ScorerSpec.model_validate_json(found.spec)
 
 
-def _with_own(spec: ScorerSpec, pair: Pair) -> ScorerSpec:
-    """A prompt is asked with the model and the options that a request names; scorers of other types have neither."""
-    if spec.type != "prompt" or not (pair.model or pair.options):
-        return spec
-    own = {"model": pair.model or None, "options": orjson.loads(pair.options) if pair.options else None}
-    return spec.model_copy(update={"with_": spec.with_ | {name: value for name, value in own.items() if value}})
+def _own(pair: Pair, heeds: tuple[Own, ...]) -> dict[str, object]:
+    """What the request names for itself, and nothing else."""
+    options = orjson.loads(pair.options) if pair.options else None
+    own = {"threshold": pair.threshold, "model": pair.model or None, "options": options or None}
+    return {name: own[name] for name in heeds if own[name] is not None}

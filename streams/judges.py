@@ -13,12 +13,15 @@ from scorers.providers.caller import Caller, Provider
 from scorers.providers.chat import CROWD, Chat, Closed
 from scorers.registry import prompt
 from streams import providers
-from streams.bench import Ready
+from streams.bench import Own, Ready
 from streams.logic.configuration import Configuration
 from streams.runner_dir import runner_dir
 from streams.settings import Settings
 
 IN_FLIGHT = 1000
+
+HEEDS: tuple[Own, ...] = ("model", "options")
+"""What of a request's own a question is asked with; a threshold needs no model."""
 
 
 class Judges:

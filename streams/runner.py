@@ -36,7 +36,7 @@ from scorers.hosted.sandbox import Limits, Sandbox
 from scorers.hosted.turns import Terms
 from scorers.providers.caller import Provider
 from streams import providers, runner_builds, runner_tries, score
-from streams.bench import Bench, Ready
+from streams.bench import Bench, Own, Ready
 from streams.logic.configuration import Configuration
 from streams.runner_dir import runner_dir
 from streams.settings import Settings
@@ -45,13 +45,16 @@ log = structlog.get_logger()
 
 IN_FLIGHT = 1500
 
+HEEDS: tuple[Own, ...] = ("threshold", "model", "options")
+"""What of a request's own a scorer finds on itself."""
+
 HOLDS = Gauge("vedette_sandbox_holds", "1: the sandbox tier of this runner holds", ["tier"])
 
 
 def main(settings: Settings) -> None:
     """Runs the job until SIGTERM."""
     runner = Runner(settings, Configuration)
-    job = score.worker("runner", settings, {"hosted": Bench(runner.make)}, IN_FLIGHT)
+    job = score.worker("runner", settings, {"hosted": Bench(runner.make, HEEDS)}, IN_FLIGHT)
     runner.known = lambda: job.known
     job.around(runner)
     job.run()
@@ -170,7 +173,8 @@ class Runner:
         bundle = bundle_of(configuration, project, str(spec.with_.get("bundle")))
         kind = bundle.manifest.kind if bundle.manifest else "example"
         key = Key(project, name, str(spec.with_["bundle"]))
-        return Hosted(self.pool, key, spec.timeout, kind, self.tier.has_doors)
+        overlay: dict[str, object] = {own: spec.with_[own] for own in HEEDS if own in spec.with_}
+        return Hosted(self.pool, key, spec.timeout, kind, self.tier.has_doors, overlay)
 
     def find(self, project: str, name: str, version: str) -> tuple[ScorerSpec, Hosted | Refusing]:
         """Returns the scorer of a project by its version. Raises `LookupError`."""

@@ -14,7 +14,7 @@ from schemas.topics import Topic
 from scorers.scorer import Permanent, Transient, Verdict
 from streams.bench import Bench, Ready
 from streams.faust_app import FaustJob
-from streams.judges import IN_FLIGHT, Judges
+from streams.judges import HEEDS, IN_FLIGHT, Judges
 from streams.later import terms_of
 from streams.logic.configuration import Configuration
 from streams.logic.in_effect import Remembered, named_attributes
@@ -97,7 +97,7 @@ async def _judged(ready: Ready, subject: Subject) -> tuple[Verdict, str]:
 def main(settings: Settings, classes: tuple[ScorerClass, ...] = ("code",)) -> None:
     """Runs a scoring worker for these classes of scorers until SIGTERM."""
     judges = Judges(settings)
-    benches = {name: Bench(judges.make) if name == "judge" else Bench() for name in classes}
+    benches = {name: Bench(judges.make, HEEDS) if name == "judge" else Bench() for name in classes}
     asks = "judge" in classes
     job = worker(f"score-{'-'.join(classes)}", settings, benches, IN_FLIGHT if asks else 200)
     if asks:

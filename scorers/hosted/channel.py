@@ -26,7 +26,8 @@ class Call:
     """The example's own fields; those of a trace scorer's subject stand in `trace`."""
     trace: Json | None = None
     overlay: Json = field(default_factory=dict)
-    """Attributes set on the fresh instance before it judges: `threshold`, `model`, as the run asks for them."""
+    """Attributes set on the fresh instance before it judges, unless its class has no place for them: `threshold`, `model`,
+    `options`, as the request asks for them."""
 
 
 @dataclass(frozen=True)

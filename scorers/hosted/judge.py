@@ -1,12 +1,12 @@
 """A hosted scorer as the stream sees it: a scorer whose judgement comes out of a sandbox."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
 from schemas.subject import Subject
-from scorers.hosted.channel import Answer, Call, Died, Judged, Raised, TimedOut
+from scorers.hosted.channel import Answer, Call, Died, Json, Judged, Raised, TimedOut
 from scorers.hosted.line import Done, Key
 from scorers.hosted.pool import Pool
 from scorers.scorer import Permanent, Transient, Verdict
@@ -29,6 +29,8 @@ class Hosted:
     """`example` or `trace`, as its class says."""
     gateway: bool = True
     """Whether its sandbox reaches one."""
+    overlay: Json = field(default_factory=dict)
+    """`threshold`, `model`, `options`: those of them that a request names for itself."""
 
     async def judge(self, subject: Subject) -> Verdict:
         """Returns the author's verdict.
@@ -47,7 +49,7 @@ class Hosted:
         """Returns what came of judging a subject, with what it printed and spent. Raises like `judge`."""
         fields = orjson.loads(subject.fields)
         trace = fields if self.kind == "trace" else None
-        return await self.pool.judge(self.key, Call(fields, trace), self.timeout_s)
+        return await self.pool.judge(self.key, Call(fields, trace, self.overlay), self.timeout_s)
 
 
 def verdict(done: Done, *, gateway: bool = True) -> Verdict:

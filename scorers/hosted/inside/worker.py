@@ -218,7 +218,7 @@ class Judge:
     def _verdict(self, call: Frame) -> Frame:
         scorer = self.bundle.scorer()
         for name, value in (call.get("o") or {}).items():
-            setattr(scorer, name, value)
+            lay_on(scorer, name, value)
         said = getattr(scorer, self.bundle.method)(self.bundle.subject(call))
         if hasattr(said, "__await__"):
             said = self._awaited(said) if self.bundle.needs_loop else driven(said)
@@ -231,6 +231,19 @@ class Judge:
             self.own.loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self.own.loop)
         return self.own.loop.run_until_complete(said)
+
+
+def lay_on(scorer: object, name: str, value: object) -> None:
+    """Sets what a request asks for. A class without a place for it goes without; a method of that name stays one."""
+    missing = object()
+    own = getattr(scorer, name, missing)
+    if callable(own):
+        return
+    try:
+        setattr(scorer, name, value)
+    except (AttributeError, TypeError, ValueError):
+        if own is not missing:
+            raise
 
 
 def driven(said: Any) -> object:

@@ -114,12 +114,19 @@ class Site:
         return self.upload(name, PLAIN.format(name=name, body=body), **spec)
 
     def ask(
-        self, fields: Mapping[str, object], *scorers: tuple[str, str], kind: Literal["example", "trace"] = "example"
+        self,
+        fields: Mapping[str, object],
+        *scorers: tuple[str, str],
+        kind: Literal["example", "trace"] = "example",
+        **own: object,
     ) -> str:
-        """Asks scorers, each a name and a version, for an example or a trace; returns its id."""
+        """Asks scorers, each a name and a version, for an example or a trace, with what the request names for itself; returns its id."""
         identity = secrets.token_hex(8)
         subject = Subject(project="shop", kind=kind, subject_id=identity, agent="a", fields=json.dumps(fields).encode())
-        pairs = tuple(Pair(subject=0, scorer=name, version=version, base_version=version) for name, version in scorers)
+        asked = [
+            {"subject": 0, "scorer": name, "version": version, "base_version": version} for name, version in scorers
+        ]
+        pairs = tuple(Pair.model_validate(one | own) for one in asked)
         request = ScoreRequest(
             project="shop", ingested_at=time.time_ns() // 1_000_000, subjects=(subject,), pairs=pairs
         )
@@ -284,6 +291,19 @@ def test_a_scorer_is_tried_by_a_command(site: Site, tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[:2] == ["fail 0.25 (threshold 0.5)", "reason:  seen"]
     assert lines[-2:] == ["log:", "looking at 7"]
+
+
+def test_a_scorer_finds_on_itself_what_a_request_asks_for_and_nothing_of_another_request(site: Site) -> None:
+    body = "self.reason = f'{self.threshold} {self.model} {getattr(self, \"options\", None)}'; return 0.6"
+    version = site.plain("asked", body)
+    named = {"threshold": 0.9, "model": "gpt-5-mini", "options": '{"strict":true}'}
+    asked = [site.ask({}, ("asked", version), **own) for own in (named, {}, {"threshold": 0.0})]
+    scores = [site.score(identity, "asked") for identity in asked]
+    assert [(score.outcome, score.threshold, score.reason) for score in scores] == [
+        ("fail", 0.9, "0.9 gpt-5-mini {'strict': True}"),
+        ("pass", 0.5, "0.5 None None"),
+        ("pass", 0.0, "0.0 None None"),
+    ]
 
 
 def test_a_scorer_of_traces_sees_the_whole_trace_and_skips_examples(site: Site) -> None:

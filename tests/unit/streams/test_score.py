@@ -12,7 +12,7 @@ from schemas.request import Pair, ScoreRequest
 from schemas.score import Score
 from schemas.subject import Subject
 from scorers.scorer import Transient, Verdict
-from streams.bench import Bench
+from streams.bench import Bench, Ready, built_in
 from streams.logic.configuration import Configuration
 from streams.logic.later import Terms, released
 from streams.score import scores
@@ -160,6 +160,21 @@ async def test_an_inline_threshold_decides_and_is_told() -> None:
     (score,) = await judged(configured(("Scorer", "s", of)), asked)
     assert (score.outcome, score.threshold, score.scorer_version) == ("fail", 1.5, "its own")
     assert score.score_id == score_id("default", "span", "t:s", "s", "its own")
+
+
+async def test_a_scorer_is_made_with_what_its_class_heeds_of_a_requests_own_and_once_for_each() -> None:
+    of, made = spec(), list[dict[str, object]]()
+
+    def make(spec: ScorerSpec, project: str, name: str, configuration: Configuration) -> Ready:
+        made.append({own: value for own, value in spec.with_.items() if own != "any"})
+        return built_in(spec.model_copy(update={"with_": CONTAINS["with"]}), project, name, configuration)
+
+    own = {"threshold": 0.0, "model": "m", "options": '{"a":1}'}
+    asked = [pair("s", of, **named) for named in ({}, own, {"threshold": 0.5}, own, {"model": "m", "options": "{}"})]
+    bench = Bench(make, ("threshold", "options"))
+    ready = [bench.take(configured(("Scorer", "s", of)), "default", one) for one in asked]
+    assert made == [{}, {"threshold": 0.0, "options": {"a": 1}}, {"threshold": 0.5}, {}]
+    assert ready[1] is ready[3]
 
 
 async def test_a_disabled_scorer_is_skipped_at_once_whatever_version_is_asked() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sysconfig
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,64 @@ async def test_what_a_run_asks_for_is_set_on_the_instance(rooms: Rooms) -> None:
     cell = await Landlock().start(rooms.scorer("return self.threshold"))
     assert await cell.call([Call({}, None, {"threshold": 0.25})], 10) == [Judged(0.25)]
     await cell.kill()
+
+
+OWN = {"threshold": 0.9, "model": "gpt-5-mini", "options": {"strict": True}}
+SLOTS = """
+class Mine:
+    __slots__ = ("reason", "threshold")
+    def a_score_example(self, example): return self.threshold
+"""
+METHOD = """
+class Mine:
+    def model(self): return 0.3
+    def a_score_example(self, example): return self.model()
+"""
+CLOSED = """
+from pydantic import BaseModel
+class Mine(BaseModel):
+    threshold: float = 0.5
+    reason: str = ""
+    def a_score_example(self, example): return self.threshold
+"""
+CHECKED = """
+from pydantic import BaseModel, Field
+class Mine(BaseModel, validate_assignment=True):
+    threshold: float = Field(0.5, lt=0.8)
+    def a_score_example(self, example): return self.threshold
+"""
+FIXED = """
+class Mine:
+    @property
+    def model(self): return "always this one"
+    def a_score_example(self, example): return 1.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "told"),
+    [
+        (SLOTS, 0.9, ""),
+        (CLOSED, 0.9, ""),
+        (METHOD, 0.3, ""),
+        (CHECKED, None, "threshold"),
+        (FIXED, None, "model"),
+    ],
+    ids=["slots", "closed model", "a method of that name", "a value that is checked", "no setter"],
+)
+async def test_a_class_without_a_place_for_what_is_asked_judges_and_one_that_refuses_the_value_tells_so(
+    code: str, value: float | None, told: str, rooms: Rooms
+) -> None:
+    cell = await Landlock().start(
+        rooms.room(code, packages=Path(sysconfig.get_path("purelib")), limits=Limits(memory_mib=512))
+    )
+    (answer,) = await cell.call([Call({}, None, OWN)], 20)
+    await cell.kill()
+    if value is not None:
+        assert answer == Judged(value)
+    else:
+        assert isinstance(answer, Raised)
+        assert told in answer.error
 
 
 async def test_blocking_scorers_of_a_batch_run_side_by_side(tier: Sandbox, rooms: Rooms) -> None:
