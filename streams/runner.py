@@ -121,6 +121,8 @@ class Runner:
         gateway = Gateway(self.provider, caller)
         doors = self._held.enter_context(_folder_of_doors())
         self.builder = runner_builds.builder(settings, sandbox, folder, door.environment())
+        pruning = asyncio.ensure_future(self.builder.installer.prune())
+        self._held.push_async_callback(asyncio.wait, [pruning])
         limits = Limits(memory_mib=settings.runner_memory_mib)
         egress = Egress(settings.egress_allow, private)
         rooms = Rooms(sandbox, self.builder, self.code, gateway, egress, doors, limits, self.tier.has_doors)

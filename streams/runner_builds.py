@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from scorers.hosted.build import Builder, BuildFailed, Built
 from scorers.hosted.bundle import Bundle
-from scorers.hosted.index import Index
+from scorers.hosted.index import MIB, Index
 from scorers.hosted.install import Installer
 from scorers.hosted.pip_settings import pip_settings
 from scorers.hosted.sandbox import Sandbox
@@ -51,7 +51,8 @@ def builder(settings: Settings, sandbox: Sandbox, folder: Path, env: Mapping[str
     url = settings.index_url.get_secret_value() or own.index_url
     allow = tuple(canonicalize_name(name.strip()) for name in settings.index_allow.split(",") if name.strip())
     index = Index(url, own.certificates, settings.index_min_age / 1000, allow)
-    return Builder(Installer(sandbox, index, folder), env)
+    installer = Installer(sandbox, index, folder, most_bytes=settings.runner_disk_mib * MIB)
+    return Builder(installer, env)
 
 
 def routes(

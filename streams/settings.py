@@ -162,6 +162,11 @@ class Settings(BaseSettings):
     )
     runner_cells: int = Field(default=32, ge=1, le=1000, description="sandboxes of the runner at once")
     runner_memory_mib: int = Field(default=512, ge=64, description="memory of one sandbox")
+    runner_disk_mib: int = Field(
+        default=10_240,
+        ge=1,
+        description="of packages and code that a runner keeps; above it those used longest ago go, none of the last 2 hours",
+    )
     egress_allow: dict[str, list[str]] = Field(
         default={},
         description='hosts that hosted scorers may reach, host:port by project; * for all projects; for example {"shop": ["api.example.com:443"]}',

@@ -99,7 +99,7 @@ class Builder:
 
     def _place(self, bundle: Bundle, packages: Path | None) -> Place:
         code = folders.make(self.installer.folder, "code") / bundle.hash
-        if not code.exists():
+        if not folders.used(code):
             with folders.scratch(self.installer.folder) as work:
                 folders.keep_text(folders.make(work, "code"), "scorer.py", bundle.code)
                 folders.publish(work / "code", code)

@@ -1,11 +1,13 @@
 """Folders of the host that sandboxes see: made once under the hash of what they hold, then read-only."""
 
+import fcntl
 import os
+import secrets
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,7 +32,15 @@ def scratch(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Deletes a folder with what is read-only in it; what cannot go stays."""
+    for path, _, _ in os.walk(folder):
+        with suppress(OSError):
+            Path(path).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def keep_text(folder: Path, name: str, text: str) -> None:
@@ -65,7 +75,56 @@ def publish(folder: Path, into: Path) -> Path:
         if not into.is_dir():
             raise
     into.chmod(0o555)
+    os.utime(into)
     return into
+
+
+def used(kept: Path) -> bool:
+    """Tells whether a published folder is there, and notes that it was asked for now."""
+    with _alone(kept.parent):
+        try:
+            os.utime(kept)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def take_away(kept: Path, in_use_since: float) -> bool:
+    """Removes a published folder unless it was asked for since then; tells whether it did.
+
+    It loses its name first: no moment, and no crash, leaves a part of it under that name.
+    """
+    gone = make(kept.parent.parent, "work") / f"gone-{secrets.token_hex(8)}"
+    with _alone(kept.parent):
+        try:
+            if kept.stat().st_mtime >= in_use_since:
+                return False
+        except FileNotFoundError:
+            return False
+        kept.chmod(0o755)  # a folder that is read-only cannot move
+        kept.rename(gone)
+    remove(gone)
+    return True
+
+
+def sweep(parent: Path, in_use_since: float) -> None:
+    """Removes scratch folders that nobody has changed since then: whoever made them was killed."""
+    for left in make(parent, "work").iterdir():
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < in_use_since:
+                remove(left)
+
+
+@contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """One at a time, of all threads and all runners of this machine; whoever dies lets go."""
+    lock = os.open(parent.with_name(f"{parent.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)  # a process forked meanwhile has the descriptor, too
+        os.close(lock)
 
 
 def usage(folder: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from schemas.ids import hashed
 from scorers.hosted import folders
 from scorers.hosted.index import MIB, Budget, Door, Index, door
+from scorers.hosted.prune import prune
 from scorers.hosted.sandbox import Limits, Program, Room, Sandbox
 
 SHIM = Path(__file__).parent / "shim"
@@ -55,6 +56,8 @@ class Installer:
     index: Index
     folder: Path
     budget: Budget = field(default_factory=Budget)
+    most_bytes: int = 10_240 * MIB
+    """Of packages and code that are kept; above it, those used longest ago go."""
 
     async def resolve(self, lines: tuple[str, ...]) -> Installed:
         """Installs what requirements ask for, with all that it depends on.
@@ -73,21 +76,30 @@ class Installer:
 
         """
         kept = self._kept(lock)
-        if kept.exists():
+        if folders.used(kept):
             return kept
         return (await self._installed(lock, "--only-binary=:all:", "--require-hashes", "--no-deps")).packages
 
     def _kept(self, lock: str) -> Path:
         return folders.make(self.folder, "packages") / hashed(lock)
 
+    async def prune(self) -> None:
+        """Removes what is too much on this disk."""
+        await asyncio.to_thread(prune, self.folder, self.most_bytes)
+
     async def _installed(self, lines: str, *arguments: str) -> Installed:
+        installed = await self._made(lines, *arguments)
+        await self.prune()
+        return installed
+
+    async def _made(self, lines: str, *arguments: str) -> Installed:
         with folders.scratch(self.folder) as work:
             wheels = folders.make(work, "wheels")
             async with door(self.index, wheels, replace(self.budget)) as opened:
                 chosen = await self._download(work, lines, arguments, opened)
             lock = _lock(chosen, opened)
             kept = self._kept(lock)
-            if not kept.exists():
+            if not folders.used(kept):
                 folders.keep_text(wheels, "lock.txt", lock)
                 folders.publish(await self._unpack(work, wheels), kept)
             return Installed(kept, lock, tuple(opened.notes))

@@ -7,6 +7,7 @@ the host, `.pth` files, a second index, a swapped wheel, archives that write els
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,31 @@ async def test_what_was_installed_is_read_only_and_shared_by_its_lock(build: Bui
     modes = {oct(path.stat().st_mode & 0o222) for path in [first.place.packages, *first.place.packages.rglob("*")]}
     owners = {path.stat().st_uid for path in first.place.packages.rglob("*")}
     assert (modes, owners) == ({"0o0"}, {os.geteuid()})
+
+
+async def test_packages_that_were_not_used_for_long_go_when_others_are_installed_and_come_again(
+    index: LocalIndex, fresh: Path
+) -> None:
+    for name in ("first", "second"):
+        index.add(wheel(name, files={f"{name}.py": "x = 1"}))
+    roomy = builder(Index(index.url), fresh)
+    full = replace(roomy, installer=replace(roomy.installer, most_bytes=1))
+    bundle = Bundle(SCORER, "first")
+    first = await full.build(bundle)
+    assert first.place.packages is not None
+    assert first.place.packages.exists(), "it is in use"
+    for path in (first.place.packages, first.place.code):
+        os.utime(path, (0, 0))
+    second = await full.build(Bundle(SCORER.replace("1.0", "0.5"), "second"))
+    assert list((fresh / "packages").iterdir()) == [second.place.packages]
+    assert list((fresh / "code").iterdir()) == [second.place.code]
+    before = len(index.asked)
+    again = await full.prepare(bundle, first.lock)
+    assert (again, (first.place.packages / "first.py").read_text()) == (first.place, "x = 1")
+    assert len(index.asked) > before
+    assert again.code.exists()
+    assert await full.build(bundle) is not None
+    assert list((fresh / "work").iterdir()) == []
 
 
 async def test_a_scorer_that_cannot_be_made_is_refused_with_its_own_traceback(

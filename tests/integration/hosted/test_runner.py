@@ -21,11 +21,15 @@ from schemas.request import Pair, ScoreRequest
 from schemas.score import Score
 from schemas.subject import Subject
 from schemas.topics import Topic
+from scorers.hosted import folders
 from streams.cli.client import Client
 from streams.local.openai_standin import OpenAiReply, OpenAiStandIn, judge_of_packages
 from streams.local.ports import free_port
+from streams.logic.configuration import Configuration
+from streams.runner import Runner
 from streams.settings import Settings
 from tests.support.bridge import make_key
+from tests.support.hosted import open_folder
 from tests.support.jobs import Installation, Job
 
 pytestmark = pytest.mark.integration
@@ -315,6 +319,17 @@ def test_a_scorer_of_traces_sees_the_whole_trace_and_skips_examples(site: Site) 
     assert (found.outcome, found.value, found.reason) == ("pass", 1.0, "Planner to Researcher: done")
     assert (found.subject_kind, found.subject_id) == ("trace", trace)
     assert site.score(example, "Handed over").outcome == "skipped"
+
+
+async def test_a_runner_that_starts_removes_what_is_too_much_on_its_disk() -> None:
+    with open_folder() as folder:
+        for name, used_at in (("long ago", 0.0), ("today", time.time())):
+            kept = folders.make(folders.make(folder, "packages"), name)
+            (kept / "large.py").write_bytes(b"#" * (1 << 20))
+            os.utime(kept, (used_at, used_at))
+        async with Runner(Settings(runner_dir=folder, runner_disk_mib=1), Configuration):
+            pass
+        assert [path.name for path in (folder / "packages").iterdir()] == ["today"]
 
 
 def test_a_runner_that_is_asked_to_leave_leaves_no_sandbox(site: Site) -> None:
