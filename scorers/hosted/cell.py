@@ -73,6 +73,9 @@ class Channel:
                 await self._changed.wait()
 
     def close(self) -> None:
+        """Lets go; whoever waits for something new is told that nothing comes any more."""
+        self.ended = True
+        self._changed.set()
         self._loop.remove_reader(self._ends.reading)
         self._loop.remove_writer(self._ends.writing)
         os.close(self._ends.reading)

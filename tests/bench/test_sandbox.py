@@ -7,12 +7,17 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from scorers.hosted.channel import Call, Judged, TimedOut
+from scorers.hosted.install import SHIM
 from scorers.hosted.sandbox import Cell, Sandbox
+from tests.support.beside import family
 from tests.support.rooms import Rooms
 
 pytestmark = pytest.mark.bench
@@ -32,6 +37,7 @@ while True:
 EXAMPLE = {"output": "hello world " * 15}
 SECONDS = 2.0
 BATCH = 64
+KILLS = 20
 
 
 def raw_pipe() -> float:
@@ -65,17 +71,12 @@ async def in_batches(cell: Cell) -> tuple[float, float]:
 
 def _spent(cell: Cell) -> float:
     """Processor seconds of this process and of the sandbox."""
-    ticks = sum(int(field) for pid in _family(cell.pid) for field in _stat(pid)[11:13])
+    ticks = sum(int(field) for pid in family(cell.pid) for field in _stat(pid)[11:13])
     return time.process_time() + ticks / 100
 
 
 def _stat(pid: int) -> list[str]:
     return Path("/proc", str(pid), "stat").read_text().rpartition(") ")[2].split()
-
-
-def _family(pid: int) -> set[int]:
-    children = Path("/proc", str(pid), "task", str(pid), "children").read_text().split()
-    return {pid}.union(*(_family(int(child)) for child in children))
 
 
 def _pss_kib(pid: int) -> int:
@@ -116,27 +117,43 @@ async def test_cold_start(tier: Sandbox, rooms: Rooms) -> None:
     assert median <= max(0.1, 3 * bare)
 
 
-MOST_MIB = {"bubblewrap": 8, "namespaces": 12, "landlock": 8}
-ASYNCIO_MIB = 7
+FILES = {
+    "plain": "class Mine:\n    async def a_score_example(self, example): return 1",
+    "vedette": "from vedette.scorers import ExampleScorer\nclass Mine(ExampleScorer):\n    async def a_score_example(self, example): return 1",
+    "asyncio": "import asyncio\nclass Mine:\n    async def a_score_example(self, example): return 1",
+}
+MOST_MIB = {"plain": 8, "vedette": 8, "asyncio": 16}
+"""asyncio alone is 6 MiB, which its author asks for."""
 
 
-@pytest.mark.parametrize("imports", ["", "import asyncio"], ids=["plain", "with asyncio"])
-async def test_idle_memory(tier: Sandbox, rooms: Rooms, imports: str) -> None:
-    room = rooms.room(f"{imports}\nclass Mine:\n    async def a_score_example(self, example): return 1")
-    cells = [await tier.start(room) for _ in range(8)]
-    for cell in cells:
-        await cell.call([Call(EXAMPLE)], 30)
-    each = [sum(map(_pss_kib, _family(cell.pid))) / 1024 for cell in cells]
-    await asyncio.gather(*(cell.kill() for cell in cells))
+@pytest.mark.parametrize("file", FILES)
+async def test_idle_memory(tier: Sandbox, rooms: Rooms, file: str) -> None:
+    room = replace(rooms.room(FILES[file]), shim=SHIM)
+    async with serving(rooms.folder / "door") as door:
+        room = replace(room, door=door if tier.probe().door else None)
+        cells = [await tier.start(room) for _ in range(8)]
+        for cell in cells:
+            assert await cell.call([Call(EXAMPLE)], 30) == [Judged(1.0)]
+        each = [sum(map(_pss_kib, family(cell.pid))) / 1024 for cell in cells]
+        await asyncio.gather(*(cell.kill() for cell in cells))
+    with_door = "with a door" if room.door else "without a door"
     print(
-        f"\n{tier.name}: idle {imports or 'without asyncio'} {statistics.mean(each):.1f} MiB for each of {len(cells)} sandboxes (PSS)"
+        f"\n{tier.name}: idle {file} {with_door} {statistics.mean(each):.1f} MiB for each of {len(cells)} sandboxes (PSS)"
     )
-    assert statistics.mean(each) <= MOST_MIB[tier.name] + (ASYNCIO_MIB if imports else 0)
+    assert statistics.mean(each) <= MOST_MIB[file]
+
+
+@asynccontextmanager
+async def serving(path: Path) -> AsyncIterator[Path]:
+    """A door behind which nobody answers."""
+    async with await asyncio.start_unix_server(lambda _, writer: writer.close(), path):
+        path.chmod(0o666)
+        yield path
 
 
 async def test_overshoot_of_a_kill(tier: Sandbox, rooms: Rooms) -> None:
     over = []
-    for _ in range(5):
+    for _ in range(KILLS):
         cell = await tier.start(rooms.scorer("while True: pass"))
         await cell.manifest()
         began = time.perf_counter()
@@ -145,4 +162,4 @@ async def test_overshoot_of_a_kill(tier: Sandbox, rooms: Rooms) -> None:
     print(
         f"\n{tier.name}: killed {statistics.median(over) * 1e3:.0f} ms after its limit, {max(over) * 1e3:.0f} at most"
     )
-    assert statistics.median(over) <= 0.2
+    assert max(over) <= 0.2

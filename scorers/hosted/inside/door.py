@@ -6,8 +6,8 @@ As a program, `python -I -S -B door.py DOOR PATHS MODULE ARG…` opens the door 
 
 from __future__ import annotations
 
+import _socket
 import select
-import socket
 import sys
 import threading
 
@@ -20,20 +20,23 @@ ADDRESS = ("127.0.0.1", 3128)
 
 def open_door(path: str) -> None:
     """Takes connections from now on, in a thread of its own."""
-    listening = socket.create_server(ADDRESS, backlog=100)
+    listening = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    listening.bind(ADDRESS)
+    listening.listen(100)
     threading.Thread(target=_wait, args=(path, listening), daemon=True).start()
 
 
-def _wait(path: str, listening: socket.socket) -> None:
+def _wait(path: str, listening: _socket.socket) -> None:
     """Imports asyncio when somebody knocks: most scorers never do, and it would double the memory of an idle sandbox."""
     select.select([listening], [], [])
     import asyncio
 
-    asyncio.run(_serve(path, listening))
+    asyncio.run(_serve(path, listening.detach()))
 
 
-async def _serve(path: str, listening: socket.socket) -> None:
+async def _serve(path: str, listening: int) -> None:
     import asyncio
+    import socket
 
     async def through(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -43,7 +46,7 @@ async def _serve(path: str, listening: socket.socket) -> None:
             return
         await asyncio.gather(_pump(reader, host[1]), _pump(host[0], writer))
 
-    async with await asyncio.start_server(through, sock=listening) as server:
+    async with await asyncio.start_server(through, sock=socket.socket(fileno=listening)) as server:
         await server.serve_forever()
 
 

@@ -378,14 +378,21 @@ def main(code: str, packages: str, shim: str, door: str, channel_fds: str) -> No
     sys.path[:] = [shim, *sys.path, *filter(None, [packages])]
     threading.stack_size(2 << 20)
     if door:
-        import runpy
-
-        runpy.run_path(f"{__file__.rpartition('/')[0]}/door.py")["open_door"](door)
+        beside("door")["open_door"](door)
     judge, manifest = opened(code, packages, printed)
     channel.send({"m": manifest})
     crew = Crew(channel, judge, hello["threads"])
     while True:
         crew.batch(channel.receive()["calls"])
+
+
+def beside(name: str) -> dict[str, Any]:
+    """What a file beside this one defines; runpy would do it, and stay in memory."""
+    file = f"{__file__.rpartition('/')[0]}/{name}.py"
+    defined: dict[str, Any] = {"__name__": name}
+    with open(file, "rb") as source:
+        exec(compile(source.read(), file, "exec"), defined)  # noqa: S102 - it is ours
+    return defined
 
 
 def opened(code: str, packages: str, printed: Printed) -> tuple[Callable[[Frame], Frame], Frame]:

@@ -1,6 +1,8 @@
 """Vedette inside the sandbox: what a scorer's file may import of it. Nothing here reports or sends anything."""
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -14,7 +16,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Imports what is asked for, and nothing else: a sandbox starts fast."""
     if name not in _HOMES:
         raise AttributeError(f"module 'vedette' has no attribute {name!r} in the sandbox")

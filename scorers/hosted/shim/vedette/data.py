@@ -1,8 +1,12 @@
 """Examples as a scorer sees them: fields are attributes (`example.request`) and items (`example["request"]`)."""
 
-from typing import Any
-
 from vedette.model import Model
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    from vedette.model import Any
 
 OWN = frozenset(("example_id", "created_at", "name", "trace"))
 """Fields that describe the record and are not judged."""

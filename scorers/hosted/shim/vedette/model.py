@@ -1,12 +1,12 @@
 """The base of examples and scorers: pydantic's model when the bundle's requirements bring pydantic, else a plain one without checks."""
 
-import inspect
 from copy import deepcopy
-from typing import Any, ClassVar, get_origin
 
 try:
     from pydantic import BaseModel as _Base
     from pydantic import ConfigDict
+
+    from typing import Any  # isort: skip
 
     class Model(_Base):
         """Takes further fields than its own."""
@@ -14,6 +14,7 @@ try:
         model_config = ConfigDict(extra="allow", arbitrary_types_allowed=True)
 
 except ImportError:
+    Any = object  # type: ignore[misc,assignment]  # typing would be a tenth of an idle sandbox's memory
 
     class Model:  # type: ignore[no-redef]
         """Fields are a class's annotations, with their defaults; it takes further ones, and checks no types."""
@@ -58,13 +59,11 @@ def fields_of(cls: type) -> dict[str, Any]:
         }
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        for name, annotation in inspect.get_annotations(base).items():
+        for name, annotation in getattr(base, "__annotations__", {}).items():
             if not name.startswith("_") and not _is_of_class(annotation):
                 found[name] = base.__dict__.get(name, REQUIRED)
     return found
 
 
 def _is_of_class(annotation: Any) -> bool:
-    if isinstance(annotation, str):
-        return annotation.removeprefix("typing.").startswith("ClassVar")
-    return annotation is ClassVar or get_origin(annotation) is ClassVar
+    return str(annotation).removeprefix("typing.").startswith("ClassVar")

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import sysconfig
 import time
 from dataclasses import replace
@@ -15,6 +17,8 @@ from scorers.hosted.sandbox import Cell, Limits, NoRoom, Probe, Program, Room, S
 from scorers.hosted.slots import Slots
 from scorers.hosted.tiers.bubblewrap import Bubblewrap
 from scorers.hosted.tiers.landlock import Landlock
+from scorers.hosted.tiers.namespaces import Namespaces
+from tests.support.beside import family
 from tests.support.rooms import Rooms, must_hold
 
 
@@ -267,6 +271,57 @@ async def test_nothing_of_it_is_alive_after_a_kill(tier: Sandbox, rooms: Rooms) 
     await asyncio.gather(*(cell.kill() for cell in cells))
     assert not [pid for pid in pids if Path("/proc", str(pid)).exists()]
     await cells[0].kill()
+
+
+async def test_a_kill_ends_the_call_that_is_under_way(tier: Sandbox, rooms: Rooms) -> None:
+    cell = await tier.start(rooms.scorer("time.sleep(60)"))
+    await cell.manifest()
+    calling = asyncio.ensure_future(cell.call(calls({}), 60))
+    await asyncio.sleep(0.1)
+    await cell.kill()
+    async with asyncio.timeout(5):
+        assert await calling == [Died("signal 9")]
+
+
+async def test_namespaces_need_no_process_beside_the_sandbox(rooms: Rooms) -> None:
+    must_hold(Namespaces())
+    cell = await Namespaces().start(rooms.scorer("return 1"))
+    await cell.manifest()
+    status = Path("/proc", str(cell.pid), "status").read_text(encoding="ascii")
+    assert f"PPid:\t{os.getpid()}\n" in status
+    assert f"NSpid:\t{cell.pid}\t1\n" in status
+    assert family(cell.pid) == {cell.pid}
+    await cell.kill()
+
+
+STARTS = """
+import asyncio, sys
+from pathlib import Path
+from scorers.hosted.sandbox import Room
+from scorers.hosted.tiers import bubblewrap, landlock, namespaces
+
+async def main():
+    tiers = {"bubblewrap": bubblewrap.Bubblewrap, "namespaces": namespaces.Namespaces, "landlock": landlock.Landlock}
+    cell = await tiers[sys.argv[1]]().start(Room(Path(sys.argv[2]), None, Path(sys.argv[3])))
+    await cell.manifest()
+    print(cell.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_sandbox_dies_with_its_runner(tier: Sandbox, rooms: Rooms) -> None:
+    room = rooms.scorer("return 1")
+    command = [sys.executable, "-c", STARTS, tier.name, str(room.code), str(room.shim)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as runner:
+        assert runner.stdout
+        lived = family(int(runner.stdout.readline()))
+        runner.kill()
+    assert lived
+    async with asyncio.timeout(5):
+        while any(Path("/proc", str(pid)).exists() for pid in lived):
+            await asyncio.sleep(0.01)
 
 
 async def test_no_descriptor_stays_open(tier: Sandbox, rooms: Rooms) -> None:

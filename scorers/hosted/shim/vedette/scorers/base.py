@@ -1,8 +1,12 @@
 """What scorers of examples and of traces share."""
 
-from typing import Any
-
 from vedette.model import Model
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    from vedette.model import Any
 
 
 class BaseScorer(Model):

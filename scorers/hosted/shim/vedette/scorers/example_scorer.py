@@ -1,8 +1,12 @@
 """A scorer that judges one example."""
 
-from typing import Any
-
 from vedette.scorers.base import BaseScorer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    from vedette.model import Any
 
 
 class ExampleScorer(BaseScorer):

@@ -1,8 +1,12 @@
 """A scorer that judges one finished trace."""
 
-from typing import Any
-
 from vedette.scorers.base import BaseScorer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+else:
+    from vedette.model import Any
 
 
 class TraceScorer(BaseScorer):
