@@ -22,6 +22,8 @@ OVER_PAUSE_S, FLOOD_PAUSE_S = 0.01, 0.1
 FLOOD_BYTES = 64 << 20
 PIPE_BYTES = 1 << 20
 TRIAL_S = 10.0
+TELLS_S = 0.1
+"""A tier tells of the first process inside within milliseconds."""
 
 _spawner = ThreadPoolExecutor(1, "sandbox-spawner")
 """One thread that never ends: the kernel ends the children of a thread that does (PR_SET_PDEATHSIG)."""
@@ -103,6 +105,7 @@ class Process:
 
     async def _kill(self) -> None:
         if not self.ended:
+            await self._told()
             self._end()
             if await self.exit(within_s=1.0) is None:
                 with suppress(ProcessLookupError):
@@ -110,6 +113,16 @@ class Process:
                 await self._exited
         await self._loop.run_in_executor(None, clear, self._launch, self._slots)
         self.log.close()
+
+    async def _told(self) -> None:
+        """Waits a moment until the first process inside is told of, or that there is none: not known, it would outlive its parent."""
+        told = asyncio.Event()
+        if self._first_inside() is None:
+            self._loop.add_reader(self._launch.info, told.set)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TELLS_S):
+                    await told.wait()
+            self._loop.remove_reader(self._launch.info)
 
     def _end(self) -> None:
         """The inner end first: its parent reaps it, so that no orphan is left to the host's init."""
