@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from scorers.hosted.batch import Batch
 from scorers.hosted.channel import Answer, Call, Died, Garbage, Manifest, Unfinished, manifest, packed, question, taken
@@ -16,6 +17,8 @@ from scorers.hosted.sandbox import Limits
 THREADS = 16
 MANIFEST_S = 60.0
 EXIT_S = 0.5
+GIVES_WAY_S = 0.02
+"""A sandbox that needs longer for each example leaves the processors to those that are fast: nobody waits for it anyway."""
 """A process that closed its channel has this long to end by itself."""
 
 
@@ -139,6 +142,7 @@ class Worker(Run):
         self._dead = ""
         self._batches = 0
         self._turn = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
         threads = max(1, min(THREADS, limits.processes // 3))
         hello = {
             "n": self._nonce,
@@ -191,8 +195,14 @@ class Worker(Run):
                 return [refused] * len(batch)
             self._batches += 1
             asked = Batch(secrets.token_hex(8), len(batch), deadline_s, time.monotonic(), first=self._batches == 1)
+            slow = self._loop.call_later(GIVES_WAY_S * len(batch), partial(self._process.give_way, yields=True))
             self._channel.send(question(asked.nonce, batch))
-            return await self._answers(asked)
+            try:
+                return await self._answers(asked)
+            finally:
+                slow.cancel()
+                if self._loop.time() < slow.when():
+                    self._process.give_way(yields=False)
 
     async def _answers(self, asked: Batch) -> list[Answer]:
         try:

@@ -1,4 +1,4 @@
-"""Memory and processes of a whole sandbox, counted by the kernel: control groups, version 2 or 1."""
+"""Memory, processes and processor time of a whole sandbox, counted by the kernel: control groups, version 2 or 1."""
 
 import os
 import secrets
@@ -12,6 +12,10 @@ from scorers.hosted.sandbox import Limits
 ROOT = Path("/sys/fs/cgroup")
 PREFIX = "vedette-"
 GONE_S = 2.0
+WEIGHTS = {"cpu.weight": 100, "cpu.shares": 1024}
+"""What every group has when it is made: version 2, version 1."""
+GIVES_WAY = 10
+"""Whoever gives way has a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,14 @@ class Group:
         """Puts a process into it; what it starts is born there."""
         for folder in self.folders:
             _write(folder / "cgroup.procs", pid)
+
+    def give_way(self, *, yields: bool) -> None:
+        """Has it leave the processors to others who want them, but for a tenth of a share; or take its share again."""
+        for folder in self.folders:
+            for name, whole in WEIGHTS.items():
+                if (folder / name).exists():
+                    with suppress(OSError):  # it has ended
+                        _write(folder / name, whole // GIVES_WAY if yields else whole)
 
     def out_of_memory(self) -> bool:
         """Returns whether the kernel ended a process of it for its memory."""
@@ -49,10 +61,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Groups:
-    """Where this process may make control groups with limits for memory and processes."""
+    """Where this process may make control groups with limits for memory and processes, and for processor time if it may."""
 
     memory: Path
     pids: Path
+    cpu: Path | None = None
 
     def make(self, limits: Limits) -> Group:
         """Makes a control group with the limits of one sandbox.
@@ -62,12 +75,12 @@ class Groups:
 
         """
         name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
-        folders = tuple(dict.fromkeys((self.memory / name, self.pids / name)))
+        folders = tuple(parent / name for parent in self._parents())
         group = Group(folders)
         for folder in folders:
             folder.mkdir()
         try:
-            for file, value in _settings(limits, version_2=len(folders) == 1).items():
+            for file, value in _settings(limits, version_2=self.memory == self.pids).items():
                 for folder in folders:
                     if (folder / file).exists():
                         _write(folder / file, value)
@@ -76,9 +89,12 @@ class Groups:
             raise
         return group
 
+    def _parents(self) -> list[Path]:
+        return list(dict.fromkeys(filter(None, (self.memory, self.pids, self.cpu))))
+
     def sweep(self) -> None:
         """Removes what a runner that was killed left behind."""
-        for parent in {self.memory, self.pids}:
+        for parent in self._parents():
             for folder in parent.glob(f"{PREFIX}*-*"):
                 pid = folder.name.removeprefix(PREFIX).split("-")[0]
                 if not Path("/proc", pid).exists():
@@ -97,7 +113,12 @@ def _settings(limits: Limits, *, version_2: bool) -> dict[str, object]:
             "pids.max": limits.processes,
             "cpu.max": "100000 100000",
         }
-    return {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory, "pids.max": limits.processes}
+    return {
+        "memory.limit_in_bytes": memory,
+        "memory.memsw.limit_in_bytes": memory,
+        "pids.max": limits.processes,
+        "cpu.cfs_quota_us": 100_000,
+    }
 
 
 def found(root: Path = ROOT, own: str | None = None) -> Groups | str:
@@ -112,11 +133,11 @@ def found(root: Path = ROOT, own: str | None = None) -> Groups | str:
     paths = {controller: path for _, names, path in _lines(own) for controller in names.split(",")}
     if (root / "cgroup.controllers").exists():
         return _version_2(root, root / paths.get("", "/").lstrip("/"))
-    places = {name: _place(root / name, paths.get(name, "/")) for name in ("memory", "pids")}
-    missing = [name for name, place in places.items() if place is None]
+    places = {name: _place(root / name, paths.get(name, "/")) for name in ("memory", "pids", "cpu")}
+    missing = [name for name in ("memory", "pids") if places[name] is None]
     if missing:
         return f"the control group of {' and '.join(missing)} is absent or not writable"
-    return Groups(memory=places["memory"] or root, pids=places["pids"] or root)
+    return Groups(memory=places["memory"] or root, pids=places["pids"] or root, cpu=places["cpu"])
 
 
 def _lines(own: str) -> list[tuple[str, str, str]]:

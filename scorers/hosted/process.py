@@ -58,6 +58,7 @@ class Process:
         self._exited: asyncio.Future[int] = self._loop.create_future()
         self._killing: asyncio.Task[None] | None = None
         self._inner: int | None = None
+        self._yields = False
         self.pid = popen.pid
         """Of the outermost process, as the host sees it."""
         self._watch()
@@ -90,6 +91,12 @@ class Process:
         """Returns the exit code (negative: a signal), None if it still runs after `within_s`."""
         done, _ = await asyncio.wait([self._exited], timeout=None if within_s == math.inf else within_s)
         return self._exited.result() if done else None
+
+    def give_way(self, *, yields: bool) -> None:
+        """Has it leave the processors to others, or take its share again."""
+        if self._launch.group and yields != self._yields:
+            self._yields = yields
+            self._launch.group.give_way(yields=yields)
 
     def why(self, code: int) -> str:
         """Returns what ended it, in one or two words: `memory`, `signal 11`, `exit 3`."""

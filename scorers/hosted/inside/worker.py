@@ -31,6 +31,7 @@ FILE = "/scorer.py"
 STALLED_S = 0.005
 BEAT_S = 0.25
 TEXT = 16_384
+FLOOD = 65_536
 
 
 class Record(dict):  # type: ignore[type-arg]
@@ -71,10 +72,18 @@ class Printed:
         if parts is None:
             self.passed_on.write(printed)
             self.passed_on.flush()
-        elif self.kept.left > 0:
-            parts.append(printed[: self.kept.left])
-            self.kept.left -= len(parts[-1])
+        else:
+            if self.kept.left > 0:
+                parts.append(printed[: self.kept.left])
+            self.kept.left -= len(printed)
+            self._slow_down(len(printed))
         return len(printed)
+
+    def _slow_down(self, size: int) -> None:
+        """Of what is over the limit, 64 MB a second are thrown away: a flood does not take the processor from others."""
+        over = -self.kept.left
+        if over > 0 and over // FLOOD != (over - size) // FLOOD:
+            time.sleep(0.001)
 
 
 class Channel:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scorers.hosted.best import best
+from scorers.hosted.cgroup import WEIGHTS
 from scorers.hosted.channel import Call, Died, Judged, Raised, TimedOut, Unfinished
 from scorers.hosted.sandbox import Cell, Limits, NoRoom, Probe, Program, Room, Sandbox
 from scorers.hosted.slots import Slots
@@ -253,6 +254,33 @@ async def test_a_flood_of_output_is_cut_and_holds_up_nothing(tier: Sandbox, room
     kept, _, dropped = cell.log.partition("\n[")
     assert len(kept) == 64 << 10
     assert dropped.endswith("more bytes were dropped]")
+
+
+async def test_what_is_printed_beyond_the_limit_is_slowed_down(rooms: Rooms) -> None:
+    printing = "began = time.monotonic()\nfor _ in range(6400): print('x' * 1000)\nreturn time.monotonic() - began"
+    cell = await Landlock().start(rooms.scorer(printing))
+    (answer,) = await cell.call(calls({}), 20)
+    await cell.kill()
+    assert isinstance(answer, Judged)
+    assert answer.value is not None
+    assert answer.value > 0.09
+
+
+async def test_a_sandbox_that_is_slow_leaves_the_processors_to_others_until_it_is_fast_again(
+    tier: Sandbox, rooms: Rooms
+) -> None:
+    cell = await tier.start(rooms.scorer("time.sleep(example.x)\nreturn 1"))
+    await cell.manifest()
+    mine = list(Path("/sys/fs/cgroup").glob(f"**/vedette-{os.getpid()}-*"))
+    weights = [folder / name for folder in mine for name in WEIGHTS if (folder / name).exists()]
+    found = []
+    for seconds in (0, 0.2, 0):
+        await cell.call(calls({"x": seconds}), 20)
+        found.append([int(weight.read_text()) for weight in weights])
+    await cell.kill()
+    whole = found[0]
+    assert found == [whole, [value // 10 for value in whole], whole]
+    assert weights or not mine
 
 
 async def test_a_scorer_that_prints_for_ever_still_has_its_answer(rooms: Rooms) -> None:

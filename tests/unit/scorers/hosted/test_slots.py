@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from scorers.hosted.cgroup import Groups, found
+from scorers.hosted.cgroup import Group, Groups, found
 from scorers.hosted.sandbox import Limits
 from scorers.hosted.slots import BLOCK, Slots, block
 
@@ -44,6 +44,26 @@ def test_version_1_has_a_folder_for_each_controller(tmp_path: Path) -> None:
     assert found(tmp_path, "8:pids:/elsewhere\n4:memory:/mine\n0::/\n") == Groups(
         tmp_path / "memory/mine", tmp_path / "pids"
     )
+
+
+def test_processor_time_is_shared_out_where_there_is_its_controller(tmp_path: Path) -> None:
+    for name in ("memory", "pids", "cpu/mine"):
+        (tmp_path / name).mkdir(parents=True)
+    place = found(tmp_path, "8:pids:/\n4:memory:/\n3:cpu,cpuacct:/mine\n0::/\n")
+    assert place == Groups(tmp_path / "memory", tmp_path / "pids", tmp_path / "cpu/mine")
+
+
+@pytest.mark.parametrize(("file", "whole", "tenth"), [("cpu.weight", "100", "10"), ("cpu.shares", "1024", "102")])
+def test_who_gives_way_has_a_tenth_of_its_share_until_it_takes_it_again(
+    file: str, whole: str, tenth: str, tmp_path: Path
+) -> None:
+    (tmp_path / file).touch()
+    group = Group((tmp_path,))
+    group.give_way(yields=True)
+    assert (tmp_path / file).read_text() == tenth
+    group.give_way(yields=False)
+    assert (tmp_path / file).read_text() == whole
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_missing_controller_is_named(tmp_path: Path) -> None:
