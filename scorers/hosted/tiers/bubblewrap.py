@@ -5,10 +5,11 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 
-from scorers.hosted import start
+from scorers.hosted import places, start
+from scorers.hosted.places import Places
 from scorers.hosted.sandbox import WORKER, Cell, Limits, Probe, Program, Room
 from scorers.hosted.seccomp import Allowed
-from scorers.hosted.start import Given, Places, Plan
+from scorers.hosted.start import Given, Plan
 
 INSTALL = "install bubblewrap and util-linux: apt-get, dnf or apk"
 AT_THE_GATE = ("/bin/sh", "-c", 'read -r _ && exec "$@"', "sandbox")
@@ -46,8 +47,8 @@ class Bubblewrap:
             NoRoom: the room cannot be built.
 
         """
-        host = start.on_host(room, program)
-        there = start.inside(host)
+        host = places.on_host(room, program)
+        there = places.inside(host)
         group = start.group_for(room.limits, wanted=self.cgroup)
 
         def command(given: Given) -> tuple[str, ...]:
@@ -69,8 +70,8 @@ def _walls(limits: Limits, *, counted: bool) -> tuple[str, ...]:
         *(("--disable-userns",) if _knows("--disable-userns") else ()),
         *("--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox", "--die-with-parent", "--new-session"),
         *("--cap-drop", "ALL", "--clearenv"),
-        *(part for target, path in start.links() for part in ("--symlink", target, path)),
-        *(part for folder in start.system_folders() for part in (TO_READ, folder, folder)),
+        *(part for target, path in places.links() for part in ("--symlink", target, path)),
+        *(part for folder in places.system_folders() for part in (TO_READ, folder, folder)),
         *("--proc", "/proc", "--dev", "/dev", "--size", shared, "--tmpfs", "/dev/shm", *tmp),  # noqa: S108
     )
 
@@ -81,7 +82,7 @@ SEALED = ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/")
 
 def _given(host: Places, there: Places) -> tuple[str, ...]:
     argv: tuple[str, ...] = ()
-    for source, target, writable in start.binds(host, there):
+    for source, target, writable in places.binds(host, there):
         argv += ("--bind" if writable else TO_READ, source, target)
     return argv
 

@@ -6,10 +6,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from scorers.hosted import start
+from scorers.hosted import places, start
+from scorers.hosted.places import Places
 from scorers.hosted.sandbox import WORKER, Cell, Probe, Program, Room
 from scorers.hosted.seccomp import Allowed
-from scorers.hosted.start import Given, Places, Plan
+from scorers.hosted.start import Given, Plan
 from scorers.hosted.tiers.bubblewrap import AT_THE_GATE
 
 NOBODY = 65534
@@ -48,8 +49,8 @@ class GVisor:
             NoRoom: the room cannot be built.
 
         """
-        host = start.on_host(room, program)
-        there = start.inside(host)
+        host = places.on_host(room, program)
+        there = places.inside(host)
         group = start.group_for(room.limits, wanted=self.cgroup)
 
         bundle = Path(tempfile.mkdtemp(prefix="vedette-oci-", dir="/var/tmp"))
@@ -78,7 +79,7 @@ class GVisor:
 
 def container(given: Given, room: Room, host: Places, there: Places) -> dict[str, object]:
     """Returns the OCI runtime specification of one sandbox."""
-    system = [(folder, folder, False) for folder in start.system_folders()]
+    system = [(folder, folder, False) for folder in places.system_folders()]
     return {
         "ociVersion": "1.1.0",
         "hostname": "sandbox",
@@ -104,12 +105,12 @@ def container(given: Given, room: Room, host: Places, there: Places) -> dict[str
                 "source": "tmpfs",
                 "options": ["nosuid", "nodev", f"size={room.limits.tmp_mib}m"],
             },
-            *(_mount(*bound) for bound in [*system, *start.binds(host, there)]),
+            *(_mount(*bound) for bound in [*system, *places.binds(host, there)]),
         ],
         "linux": {"namespaces": [{"type": kind} for kind in NAMESPACES]},
     }
 
 
-def _mount(source: str, target: str, writable: bool) -> dict[str, object]:  # noqa: FBT001 - as start.binds says it
+def _mount(source: str, target: str, writable: bool) -> dict[str, object]:  # noqa: FBT001 - as places.binds says it
     options = ["rbind", "nosuid", "nodev", "rw" if writable else "ro"]
     return {"destination": target, "type": "bind", "source": source, "options": options}

@@ -4,10 +4,11 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scorers.hosted import start
+from scorers.hosted import places, start
+from scorers.hosted.places import Places
 from scorers.hosted.sandbox import WORKER, Cell, NoRoom, Probe, Program, Room
 from scorers.hosted.seccomp import Allowed
-from scorers.hosted.start import Given, Places, Plan
+from scorers.hosted.start import Given, Plan
 
 DEVICES = (("/dev/null", True), ("/dev/zero", False), ("/dev/urandom", False))
 
@@ -45,7 +46,7 @@ class Landlock:
         """
         if room.door:
             raise NoRoom("needs a sandbox tier with a gateway: landlock has no network whatever; install bubblewrap")
-        host = start.on_host(room, program)
+        host = places.on_host(room, program)
         group = start.group_for(room.limits, wanted=self.cgroup)
 
         def command(given: Given) -> tuple[str, ...]:
@@ -57,5 +58,5 @@ class Landlock:
 
 
 def _paths(host: Places) -> list[tuple[str, bool]]:
-    given = [(source, writable) for source, _, writable in start.binds(host, host)]
-    return [*((path, False) for path in start.system_folders()), *(d for d in DEVICES if Path(d[0]).exists()), *given]
+    given = [(source, writable) for source, _, writable in places.binds(host, host)]
+    return [*((path, False) for path in places.system_folders()), *(d for d in DEVICES if Path(d[0]).exists()), *given]

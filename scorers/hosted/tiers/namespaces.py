@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 
-from scorers.hosted import start
+from scorers.hosted import places, start
 from scorers.hosted.sandbox import WORKER, Cell, Probe, Program, Room
 from scorers.hosted.seccomp import Allowed
 from scorers.hosted.start import Given, Plan
@@ -40,8 +40,8 @@ class Namespaces:
             NoRoom: the room cannot be built.
 
         """
-        host = start.on_host(room, program)
-        there = start.inside(host)
+        host = places.on_host(room, program)
+        there = places.inside(host)
         group = start.group_for(room.limits, wanted=self.cgroup)
 
         def command(given: Given) -> tuple[str, ...]:
@@ -49,8 +49,8 @@ class Namespaces:
                 **start.confinement(given, room),
                 "namespaces": True,
                 "loopback": room.door is not None,
-                "links": start.links(),
-                "binds": [*((path, path, False) for path in start.system_folders()), *start.binds(host, there)],
+                "links": places.links(),
+                "binds": [*((path, path, False) for path in places.system_folders()), *places.binds(host, there)],
                 "tmp": f"size={room.limits.tmp_mib}m,nr_inodes={TMP_FILES}",
             }
             return (*start.confine(host), json.dumps(spec))

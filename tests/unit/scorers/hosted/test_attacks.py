@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scorers.hosted import start
+from scorers.hosted import places, start
 from scorers.hosted.attacks import selftest as tests
 from scorers.hosted.attacks.attack import ATTACKS
 from scorers.hosted.attacks.attempt import Arena, Outcome
@@ -42,7 +42,7 @@ class NoWall:
         def command(given: Given) -> tuple[str, ...]:
             return (*AT_THE_GATE, *given.argv)
 
-        return await start.start(Plan(command, start.on_host(room, program), Allowed(), None), room, program)
+        return await start.start(Plan(command, places.on_host(room, program), Allowed(), None), room, program)
 
 
 BITE = {

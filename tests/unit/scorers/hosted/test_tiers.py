@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scorers.hosted import start
+from scorers.hosted import places
 from scorers.hosted.sandbox import WORKER, NoRoom
 from scorers.hosted.start import Given
 from scorers.hosted.tiers.gvisor import GVisor, container
@@ -34,8 +34,8 @@ def test_a_program_that_is_no_worker_is_passed_no_descriptor(tmp_path: Path) -> 
 
 def test_a_container_sees_its_room_read_only_and_has_no_privilege(rooms: Rooms) -> None:
     room = rooms.scorer("return 1")
-    host = start.on_host(room, WORKER)
-    made = container(GIVEN, room, host, start.inside(host))
+    host = places.on_host(room, WORKER)
+    made = container(GIVEN, room, host, places.inside(host))
     process, mounts = made["process"], made["mounts"]
     assert made["root"] == {"path": "root", "readonly": True}
     assert isinstance(process, dict)
