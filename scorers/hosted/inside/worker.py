@@ -31,7 +31,7 @@ FILE = "/scorer.py"
 STALLED_S = 0.005
 BEAT_S = 0.25
 TEXT = 16_384
-FLOOD = 65_536
+FLOOD = 262_144
 
 
 class Record(dict):  # type: ignore[type-arg]
@@ -80,10 +80,10 @@ class Printed:
         return len(printed)
 
     def _slow_down(self, size: int) -> None:
-        """Of what is over the limit, 64 MB a second are thrown away: a flood does not take the processor from others."""
+        """Of what is over the limit, 25 MB a second are thrown away: a flood does not take the processor from others."""
         over = -self.kept.left
         if over > 0 and over // FLOOD != (over - size) // FLOOD:
-            time.sleep(0.001)
+            time.sleep(0.01)
 
 
 class Channel:
