@@ -17,9 +17,9 @@ from scorers.hosted.sandbox import Limits
 THREADS = 16
 MANIFEST_S = 60.0
 EXIT_S = 0.5
-GIVES_WAY_S = 0.02
-"""A sandbox that needs longer for each example leaves the processors to those that are fast: nobody waits for it anyway."""
 """A process that closed its channel has this long to end by itself."""
+GIVES_WAY_S = 0.02
+"""A sandbox that needs longer for each example leaves the processors to those that are fast."""
 
 
 @dataclass(frozen=True)

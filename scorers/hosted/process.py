@@ -76,7 +76,7 @@ class Process:
         os.close(self._pidfd)
         if self.pid != self._popen.pid:
             self._exited.set_result(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
-        elif (inner := self._first_inside()) and _parent(inner) == os.getpid():
+        elif (inner := self._first_inside()) and _is_ours(inner):
             self._popen.wait()
             self.pid = inner
             self._watch()
@@ -113,6 +113,7 @@ class Process:
     async def _kill(self) -> None:
         if not self.ended:
             await self._told()
+        if not self.ended:
             self._end()
             if await self.exit(within_s=1.0) is None:
                 with suppress(ProcessLookupError):
@@ -275,6 +276,11 @@ def _child(info: int) -> int | None:
     return int(found[1]) if found else None
 
 
+def _is_ours(pid: int) -> bool:
+    """Whether it is a child of this process, so that its end is reaped here."""
+    return _parent(pid) == os.getpid()
+
+
 def _parent(pid: int) -> int:
     """Returns the parent of a process, 0 if it is gone."""
     try:
@@ -307,10 +313,12 @@ def tried(launch: Launch, slots: Slots | None) -> str:
     try:
         popen = _spawner.submit(_started, launch, writing).result(TRIAL_S)
         _ended(popen.pid)
-        code = _reaped(popen)
-        if (inner := _child(launch.info)) and _parent(inner) == os.getpid():
+        if (inner := _child(launch.info)) and _is_ours(inner):
+            popen.wait()
             _ended(inner)
             code = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
+        else:
+            code = _reaped(popen)
         failed = "" if code == 0 else _ready(reading).decode("utf-8", "replace") or f"it ended with {code}"
     except (OSError, TimeoutError) as error:
         failed = str(error)
@@ -324,6 +332,8 @@ def tried(launch: Launch, slots: Slots | None) -> str:
 def _ended(pid: int) -> None:
     """Waits until a child has ended; one that takes too long is."""
     pidfd = os.pidfd_open(pid)
-    if not select.select([pidfd], [], [], TRIAL_S)[0]:
+    ending = select.poll()
+    ending.register(pidfd, select.POLLIN)
+    if not ending.poll(TRIAL_S * 1000):
         os.kill(pid, signal.SIGKILL)
     os.close(pidfd)

@@ -16,6 +16,7 @@ from scorers.hosted.cgroup import WEIGHTS
 from scorers.hosted.channel import Call, Died, Judged, Raised, TimedOut, Unfinished
 from scorers.hosted.sandbox import Cell, Limits, NoRoom, Probe, Program, Room, Sandbox
 from scorers.hosted.slots import Slots
+from scorers.hosted.start import trial
 from scorers.hosted.tiers.bubblewrap import Bubblewrap
 from scorers.hosted.tiers.landlock import Landlock
 from scorers.hosted.tiers.namespaces import Namespaces
@@ -320,6 +321,15 @@ async def test_namespaces_need_no_process_beside_the_sandbox(rooms: Rooms) -> No
     assert f"NSpid:\t{cell.pid}\t1\n" in status
     assert family(cell.pid) == {cell.pid}
     await cell.kill()
+
+
+def test_a_trial_waits_for_the_sandbox_and_not_for_who_made_its_namespaces(rooms: Rooms) -> None:
+    must_hold(Namespaces())
+    for tmp_mib, wrong in ((1, ""), (-1, "mount /tmp/tmp: Invalid argument")):
+        room = rooms.scorer("return 1", limits=Limits(tmp_mib=tmp_mib))
+        told = trial(Namespaces().plan(room), room.limits)
+        assert told.strip().endswith(wrong)
+        assert bool(told) == bool(wrong)
 
 
 STARTS = """
