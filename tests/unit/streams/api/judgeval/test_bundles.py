@@ -69,7 +69,9 @@ def test_too_many_files_are_refused() -> None:
         files(archive(**{f"f{n}_py": b"" for n in range(201)}))
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", archive(a_py=b"x" * 5000)[:-20]])
+@pytest.mark.parametrize(
+    "data", [b"", b"no archive", archive(a_py=b"x" * 5000)[:-20]], ids=["empty", "no archive", "cut off"]
+)
 def test_what_is_no_archive_is_refused(data: bytes) -> None:
     with pytest.raises(Refused, match=r"no tar\.gz"):
         files(data)
