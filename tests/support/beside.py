@@ -46,7 +46,8 @@ async def beside(call: Callable[[], Awaitable[object]], neighbours: Callable[[],
         neighbours: the outermost processes of their sandboxes, as they are now.
 
     """
-    chance, found = random.Random(7), ([], [])  # type: tuple[random.Random, tuple[list[list[float]], list[list[float]]]]
+    chance = random.Random(7)
+    found: tuple[list[list[float]], list[list[float]]] = ([], [])
     for _ in range(STRETCHES):
         for runs in chance.sample((0, 1), 2):
             _signal(neighbours(), signal.SIGCONT if runs else signal.SIGSTOP)

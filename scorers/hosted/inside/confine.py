@@ -78,6 +78,7 @@ def namespaces(spec: dict[str, Any]) -> None:
     write("/proc/self/setgroups", "deny")
     write("/proc/self/uid_map", f"{NOBODY} {uid} 1")
     write("/proc/self/gid_map", f"{NOBODY} {gid} 1")
+    die_with_parent()
     if child := sibling():
         os.write(spec["info"], json.dumps({"child-pid": child}).encode())
         os._exit(0)
